@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses as values: an IP address of either family, an endpoint (address, port), a MAC address. All fields that come from or
-// go to the wire are kept in network order, so nothing is swapped twice.
+// Addresses as values: an IP address of either family, an endpoint (address, port), a MAC address. All fields that come
+// from or go to the wire are kept in network order, so nothing is swapped twice.
 #pragma once
 #include <array>
 #include <compare>

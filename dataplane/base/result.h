@@ -9,7 +9,8 @@
 
 namespace xylem {
 
-/// Why something failed: `code` is an errno value, `what` one sentence with the operand ("af_xdp:eth7: no such interface").
+/// Why something failed: `code` is an errno value, `what` one sentence with the operand ("af_xdp:eth7: no such
+/// interface").
 struct Error {
     int code;
     std::string what;
