@@ -62,12 +62,10 @@ extern "C" {
 #define XY_OPT_SLOW_LEAF_MS 1    /* uint32_t: a reader that holds the session back longer is evicted; default 1000 */
 #define XY_OPT_RELIABILITY 2     /* uint32_t, read only: 0 best effort, 1 reliable */
 #define XY_OPT_JOIN_TIMEOUT_MS 3 /* uint32_t: a join that nobody answers fails with ETIMEDOUT; default 30000 */
-#define XY_OPT_LOG_BYTES                                                                        \
-    4 /* uint64_t: size of the sender's log, rounded up to 2^k cells; set before the first send \
-       */
-#define XY_OPT_MAX_MSG_SIZE 5 /* uint64_t, read only: the longest message */
-#define XY_OPT_DIRECTION 6    /* uint32_t, read only: XY_SENDER_ONLY, XY_RECEIVER_ONLY or XY_BOTH */
-#define XY_OPT_CAPABILITIES 7 /* uint32_t, read only: XY_CAP_* of the socket */
+#define XY_OPT_LOG_BYTES 4       /* uint64_t: bytes of the log, rounded up to 2^k cells; before the first send */
+#define XY_OPT_MAX_MSG_SIZE 5    /* uint64_t, read only: the longest message */
+#define XY_OPT_DIRECTION 6       /* uint32_t, read only: XY_SENDER_ONLY, XY_RECEIVER_ONLY or XY_BOTH */
+#define XY_OPT_CAPABILITIES 7    /* uint32_t, read only: XY_CAP_* of the socket */
 
 /* Bits of xy_protocol.capabilities and XY_OPT_CAPABILITIES. */
 #define XY_CAP_CONNECT_DATA 0x0080

@@ -110,6 +110,8 @@ class Spdx(Lint):
         self.write("a.cc", f"// {TAG}Apache-2.0\n")
         self.write("scripts/run", f"#!/bin/sh\n# {TAG}Apache-2.0\n")
         self.write("x.bpf.c", f"// {TAG}BSD-2-Clause OR GPL-2.0-only\n")
+        self.write("api.h", f"/* {TAG}Apache-2.0 */\n")
+        self.write("writes_a_file.cc", f'// {TAG}Apache-2.0\n"# {TAG}Apache-2.0\\n"\n')
         self.assert_clean(spdx)
 
     def test_missing_double_foreign_and_late_lines_are_named(self):

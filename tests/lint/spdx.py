@@ -12,7 +12,7 @@ ENDINGS = (".c", ".cc", ".h", ".hpp", ".py", ".sh", ".proto", ".def", ".map", ".
 NAMES = ("meson.build", "meson_options.txt", ".clang-format", ".clang-tidy")
 LICENCES = {"Apache-2.0"}
 BPF_LICENCES = {"BSD-2-Clause OR GPL-2.0-only", "GPL-2.0-only OR BSD-2-Clause"}
-TAG = re.compile(r"^\W*SPDX-License-Identifier: (.+?)\W*$", re.M)
+TAG = re.compile(r"^\s*(?://|/\*|#|\*)\s*SPDX-License-Identifier: (.+?)\W*$", re.M)
 
 
 def is_ours_to_mark(root, name):
