@@ -68,7 +68,7 @@ DOOR_LINKS = {ENGINE_DOOR[0]: ENGINE}
 DPDK_USERS = {DPDK_DIR, XDP, STAGE, ENGINE, "tests", "bench"}
 SOURCES = (".c", ".cc", ".h", ".hpp")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-DEPENDENCY = re.compile(r"\b(?:xy_(\w+)_dep|libxylem_(\w+)|xylem_(\w+)_lib)\b")
+DEPENDENCY = re.compile(r"\b(?:xy|xylem|libxylem)_(\w+?)(?:_dep|_lib)?\b")
 
 
 def folder_of(path):
@@ -110,7 +110,7 @@ def check_meson(root, path, folder):
     for number, line in enumerate(read(root, path).splitlines(), 1):
         code = line.split("#", 1)[0]
         for match in DEPENDENCY.finditer(code):
-            target = by_name.get(next(filter(None, match.groups())))
+            target = by_name.get(match.group(1))
             if target and target not in may_link:
                 yield f"{path}:{number}: {folder} may not link {target} ({match.group(0)})"
         if re.search(r"\blibdpdk\b", code) and folder not in DPDK_USERS:

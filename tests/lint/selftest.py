@@ -79,6 +79,8 @@ class Layering(Lint):
     def test_a_link_around_the_table_is_named(self):
         self.write("control/qos/meson.build", "xy_qos_dep = declare_dependency(dependencies: [xy_base_dep, xy_engine_dep])\n")
         self.assert_one(layering, "control/qos/meson.build:1", "xy_engine_dep")
+        self.write("control/qos/meson.build", "x = static_library('x', 'x.cc', link_with: xylem_log)\n")
+        self.assert_one(layering, "control/qos/meson.build:1", "xylem_log")
 
     def test_a_link_to_dpdk_outside_the_data_plane_is_named(self):
         self.write("control/session/meson.build", "x = static_library('x', 'x.cc', dependencies: libdpdk)\n")
