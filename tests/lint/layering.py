@@ -55,6 +55,7 @@ RULES = {
     ENGINE: data((BASE, PACKET, LOG, DPDK_DIR, XDP, STAGE, API, ABI)),
     "control/cli": Rule((API, BASE), hidden=RTE),
     "examples": Rule((API,), hidden=ANY_LIBRARY),
+    "scripts": Rule(hidden="(?!linux/|bpf/|stddef)"),  # BPF objects of the laboratory
     "bench": Rule(("shim", API, ABI, "control/cli", BASE, PACKET, LOG, DPDK_DIR, XDP, STAGE, ENGINE, *CONTROL)),
     "tests": Rule(("shim", API, ABI, "control/cli", "bench", BASE, PACKET, LOG, DPDK_DIR, XDP, STAGE, ENGINE, *CONTROL)),
 }
