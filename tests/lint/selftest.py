@@ -136,20 +136,22 @@ class Drops(Lint):
 
     def test_named_drop_passes(self):
         self.write(drops.TABLE, self.TABLE)
-        self.write("tests/unit/a_test.cc", "Drop::kBadLabel")
         self.write_page()
+        for naming in ("Drop::bad_label", "kBadLabel", '"bad_label"'):
+            with self.subTest(naming=naming):
+                self.write("tests/unit/a_test.cc", naming)
+                self.assert_clean(drops)
         self.assertIn("| `bad_label` | The label is not in the table. |", (self.root / drops.PAGE).read_text())
-        self.assert_clean(drops)
 
     def test_drop_without_a_test_is_named(self):
         self.write(drops.TABLE, self.TABLE)
-        self.write("tests/unit/a_test.cc", "Drop::kBadLabelToo")
+        self.write("tests/unit/a_test.cc", "// bad_label is only talked about\nDrop::bad_label_too")
         self.write_page()
         self.assert_one(drops, "bad_label")
 
     def test_old_page_is_named(self):
         self.write(drops.TABLE, self.TABLE)
-        self.write("tests/unit/a_test.cc", "bad_label")
+        self.write("tests/unit/a_test.cc", "Drop::bad_label")
         self.assert_one(drops, drops.PAGE)
 
 
