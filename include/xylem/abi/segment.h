@@ -21,8 +21,10 @@ inline constexpr uint32_t kInboxSlots = 4096;         // images one socket can r
 
 struct alignas(64) AppSocket {
     std::atomic<Position>
-        consumed;  // d_leaf: everything before it is taken (release); partner: the worker's acquire load
-    uint8_t pad_to_line[56];
+        consumed;                // d_leaf: everything before it is taken (release); partner: the worker's acquire load
+    std::atomic<Position> seen;  // `published` when the shim last looked and found no whole message, stored before it
+                                 // arms: the descriptor stays quiet until more is published than that
+    uint8_t pad_to_line[48];
 };
 static_assert(sizeof(AppSocket) == 64);
 
