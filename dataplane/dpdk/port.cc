@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <tuple>
 
 #include "dataplane/dpdk/eal_log.h"
 #include "dataplane/dpdk/kernel_interface.h"
@@ -15,8 +14,6 @@ namespace xylem::dpdk {
 namespace {
 
 constexpr uint16_t kTxDescs = 1024;
-
-bool is_before(const Endpoint& a, const Endpoint& b) { return a < b; }
 
 }  // namespace
 
@@ -34,6 +31,9 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec, const PortConfig&
         case PortKind::kAfPacket:
             opened = port->open_af_packet();
             break;
+        case PortKind::kAfXdp:
+            opened = port->open_af_xdp();
+            break;
         default:
             opened = Error{EINVAL, spec.text + ": this kind is not built in"};
             break;
@@ -43,13 +43,20 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec, const PortConfig&
 }
 
 Port::~Port() {
+    // The AF_XDP driver detaches whatever program it finds when it closes.
+    if (!steering_ || !steering_->is_foreign_attached()) close_devices();
+    steering_.reset();
+    close_xdp_sockets();
+    if (owns_wait_fd_) ::close(wait_fd_);
+}
+
+void Port::close_devices() {
     for (const uint16_t port_id : port_ids_) {
         rte_eth_dev_stop(port_id);
         rte_eth_dev_close(port_id);
     }
     for (const std::string& vdev : vdevs_)
         rte_vdev_uninit(vdev.c_str());
-    if (owns_wait_fd_) ::close(wait_fd_);
 }
 
 Result<void> Port::open_null() {
@@ -120,21 +127,20 @@ uint64_t Port::link_speed_bps() const {
     return now ? now->link_speed_bps : 0;
 }
 
-Result<void> Port::apply_groups() { return packet_sockets_.empty() ? Result<void>{} : apply_packet_filter(); }
-
 Result<void> Port::add_group(const IpAddress& group, uint16_t udp_port) {
+    if (steering_) return steering_->add_group(group, udp_port);
     const Endpoint joined{group, udp_port};
-    const auto at = std::lower_bound(groups_.begin(), groups_.end(), joined, is_before);
-    if (at != groups_.end() && *at == joined) return {};
-    groups_.insert(at, joined);
-    auto applied = apply_groups();
-    if (!applied) std::erase(groups_, joined);
+    if (packet_sockets_.empty() || std::find(groups_.begin(), groups_.end(), joined) != groups_.end()) return {};
+    groups_.push_back(joined);
+    auto applied = apply_packet_filter();
+    if (!applied) groups_.pop_back();
     return applied;
 }
 
 Result<void> Port::remove_group(const IpAddress& group, uint16_t udp_port) {
+    if (steering_) return steering_->remove_group(group, udp_port);
     if (std::erase(groups_, Endpoint{group, udp_port}) == 0) return {};
-    return apply_groups();
+    return apply_packet_filter();
 }
 
 PortStats Port::stats() {

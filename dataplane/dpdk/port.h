@@ -13,6 +13,7 @@
 #include "dataplane/base/port_spec.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dpdk/mbuf_pool.h"
+#include "dataplane/xdp/steering.h"
 
 namespace xylem::dpdk {
 
@@ -72,6 +73,10 @@ class Port {
     /// 0: unknown.
     uint64_t link_speed_bps() const;
     PortStats stats();
+    /// What the XDP program decided, by xylem_steer_verdict; all zero for other kinds.
+    xdp::Steering::Counters steering_counters() const {
+        return steering_ ? steering_->counters() : xdp::Steering::Counters{};
+    }
 
     /// Lets UDP datagrams to `group`:`udp_port` in, or no longer. Kinds that see every frame anyway ignore it. ENOSPC
     /// when full.
@@ -83,12 +88,20 @@ class Port {
         uint16_t port_id, queue_idx;
     };
 
+    struct XdpSocket {
+        int fd;
+        uint64_t inode;
+    };
+
     explicit Port(const PortSpec& spec, const PortConfig& config) : spec_(spec), config_(config) {}
     Result<void> open_null();
     Result<void> open_af_packet();
+    Result<void> open_af_xdp();
+    Result<void> open_xdp_queue(unsigned queue, bool keep_promiscuous);
+    void close_devices();
+    void close_xdp_sockets();
     Result<void> adopt_packet_sockets(const std::vector<int>& fds_before);
     Result<void> apply_packet_filter();
-    Result<void> apply_groups();
     Result<void> sleep_on(const std::vector<int>& sockets);
     uint64_t count_packet_drops();
     Result<void> probe(const std::string& driver, const std::string& arguments);
@@ -99,11 +112,13 @@ class Port {
     PortConfig config_;
     MbufPool pool_;
     std::vector<Queue> queues_;
-    std::vector<std::string> vdevs_;   // names of the DPDK devices that make up this port
-    std::vector<uint16_t> port_ids_;   // those of them that DPDK knows as an Ethernet port
-    std::vector<int> packet_sockets_;  // the driver's own, one per queue (af_packet)
-    std::vector<Endpoint> groups_;     // sorted
-    uint64_t packet_drops_ = 0;        // the kernel forgets its count when asked
+    std::vector<std::string> vdevs_;           // names of the DPDK devices that make up this port
+    std::vector<uint16_t> port_ids_;           // those of them that DPDK knows as an Ethernet port
+    std::vector<int> packet_sockets_;          // the driver's own, one per queue (af_packet)
+    std::unique_ptr<xdp::Steering> steering_;  // af_xdp
+    std::vector<XdpSocket> xdp_sockets_;       // the driver's own, one per queue (af_xdp)
+    std::vector<Endpoint> groups_;             // joined (af_packet)
+    uint64_t packet_drops_ = 0;                // the kernel forgets its count when asked
     MacAddress mac_;
     unsigned mtu_ = 1500;
     int ifindex_ = 0;

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <string>
 
+#include "dataplane/base/fd_list.h"
 #include "dataplane/dpdk/eal_log.h"
 #include "dataplane/dpdk/fd_scan.h"
 #include "dataplane/dpdk/kernel_interface.h"
@@ -82,7 +83,7 @@ Result<void> Port::adopt_packet_sockets(const std::vector<int>& fds_before) {
     const int on = 1;
     for (const int fd : packet_sockets_)
         setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
-    if (auto applied = apply_groups(); !applied) return applied;
+    if (auto applied = apply_packet_filter(); !applied) return applied;
     return sleep_on(packet_sockets_);
 }
 

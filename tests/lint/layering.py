@@ -48,7 +48,7 @@ RULES = {
     BASE: data((), f"{RTE}|bpf/|xdp/|{SOCKETS}"),
     PACKET: data((BASE,), f"{RTE}|bpf/|xdp/"),
     LOG: data((BASE, API, ABI), f"{RTE}|bpf/|xdp/"),
-    DPDK_DIR: data((BASE, PACKET)),
+    DPDK_DIR: data((BASE, PACKET, XDP)),
     XDP: data((BASE, PACKET)),
     STAGE: data((BASE, PACKET, LOG), r"rte_(eal|ethdev|eth_|bus|dev\.h|launch|lcore)|sys/|bpf/|xdp/",
                 (f"{DPDK_DIR}/burst.h", f"{DPDK_DIR}/mbuf.h")),
