@@ -61,6 +61,9 @@ RULES = {
 }
 for name in CONTROL[:4]:
     RULES[name] = Rule((BASE,), hidden=f"{RTE}|bpf/|xdp/")
+# Flow specifications are the same structure in the interface and in what the daemons negotiate.
+for name in ("control/signalling", "control/qos"):
+    RULES[name] = Rule((BASE,), (f"{API}/qos.h",), hidden=f"{RTE}|bpf/|xdp/")
 for name in CONTROL[4:]:
     RULES[name] = Rule((*CONTROL, BASE, API, ABI), ENGINE_DOOR, hidden=RTE)
 
