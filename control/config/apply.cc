@@ -14,15 +14,15 @@ Error at(const std::string& where, const std::string& what) { return {EINVAL, wh
 
 std::string_view type_words(KeyType type) {
     switch (type) {
-        case KeyType::boolean:
+        case KeyType::kBoolean:
             return "true or false";
-        case KeyType::integer:
+        case KeyType::kInteger:
             return "a whole number";
-        case KeyType::text:
+        case KeyType::kText:
             return "a text in quotes";
-        case KeyType::texts:
+        case KeyType::kTexts:
             return "a list of texts in quotes";
-        case KeyType::integers:
+        case KeyType::kIntegers:
             return "a list of whole numbers";
     }
     return "";
@@ -30,15 +30,15 @@ std::string_view type_words(KeyType type) {
 
 bool has_type(const Value& value, KeyType type) {
     switch (type) {
-        case KeyType::boolean:
+        case KeyType::kBoolean:
             return std::holds_alternative<bool>(value);
-        case KeyType::integer:
+        case KeyType::kInteger:
             return std::holds_alternative<int64_t>(value);
-        case KeyType::text:
+        case KeyType::kText:
             return std::holds_alternative<std::string>(value);
-        case KeyType::texts:
+        case KeyType::kTexts:
             return std::holds_alternative<std::vector<std::string>>(value);
-        case KeyType::integers:
+        case KeyType::kIntegers:
             return std::holds_alternative<std::vector<int64_t>>(value);
     }
     return false;
@@ -47,11 +47,11 @@ bool has_type(const Value& value, KeyType type) {
 /// Flags are texts and empty lists are lists of texts: brings them to the key's type where that is possible.
 Value converted(const Setting& setting, KeyType type) {
     const auto* text = std::get_if<std::string>(&setting.value);
-    if (setting.is_flag && type == KeyType::integer && text != nullptr) {
+    if (setting.is_flag && type == KeyType::kInteger && text != nullptr) {
         if (const auto number = parse_integer(*text)) return *number;
     }
     const auto* texts = std::get_if<std::vector<std::string>>(&setting.value);
-    if (type == KeyType::integers && texts != nullptr && texts->empty()) return std::vector<int64_t>{};
+    if (type == KeyType::kIntegers && texts != nullptr && texts->empty()) return std::vector<int64_t>{};
     return setting.value;
 }
 
@@ -87,8 +87,8 @@ const Key* find_key(std::string_view name) {
 
 std::string limits_of(const Key& key) {
     if (!key.limits.empty()) return std::string(key.limits);
-    if (key.type == KeyType::boolean) return "true or false";
-    return std::to_string(key.min) + " to " + std::to_string(key.max) + (key.type == KeyType::integers ? " each" : "");
+    if (key.type == KeyType::kBoolean) return "true or false";
+    return std::to_string(key.min) + " to " + std::to_string(key.max) + (key.type == KeyType::kIntegers ? " each" : "");
 }
 
 std::string default_of(const Key& key) {

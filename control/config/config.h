@@ -16,9 +16,9 @@
 namespace xylem::config {
 
 /// What a worker does when there is nothing to do (DESIGN §1).
-enum class Idle : uint8_t { busy, adaptive };
+enum class Idle : uint8_t { kBusy, kAdaptive };
 
-enum class LogLevel : uint8_t { error, warn, info, debug };
+enum class LogLevel : uint8_t { kError, kWarn, kInfo, kDebug };
 
 /// Where the signalling of the daemon at `address` listens, when that is not our own signalling port.
 struct Peer {
@@ -34,11 +34,11 @@ struct Config {
     std::vector<dpdk::PortSpec> ports{dpdk::PortSpec{.text = "local"}};
     std::string socket;            ///< path of the control socket; its folder is the runtime directory
     std::vector<unsigned> lcores;  ///< CPUs to pin one worker each to; empty: one worker that floats
-    Idle idle = Idle::adaptive;
+    Idle idle = Idle::kAdaptive;
     uint16_t signal_port = 7470;  ///< TCP
     uint16_t data_port = 7471;    ///< UDP
     bool lab_ports = false;       ///< allows memif ports
-    LogLevel log_level = LogLevel::info;
+    LogLevel log_level = LogLevel::kInfo;
     std::vector<uint32_t> allow_uids;  ///< who may attach; empty: everyone
     bool huge_pages = false;
     uint32_t memory_mb = 256;  ///< memory of the packet engine (EAL), MiB

@@ -34,18 +34,18 @@ void add(CLI::App& app, Given& given) {
         given.option = app.add_flag(flag, about)->disable_flag_override();
         return;
     }
-    given.option = key.type == KeyType::texts ? app.add_option(flag, given.texts, about)->allow_extra_args(false)
-                                              : app.add_option(flag, given.text, about);
+    given.option = key.type == KeyType::kTexts ? app.add_option(flag, given.texts, about)->allow_extra_args(false)
+                                               : app.add_option(flag, given.text, about);
     given.option->type_name(std::string(key.flag_arg));
 }
 
 Setting setting_of(const Given& given) {
     Setting out{std::string(given.key->name), {}, std::string(given.key->flag), true};
-    if (given.key->type == KeyType::texts)
+    if (given.key->type == KeyType::kTexts)
         out.value = given.texts;
     else if (!given.key->flag_arg.empty())
         out.value = given.text;
-    else if (given.key->type == KeyType::text)
+    else if (given.key->type == KeyType::kText)
         out.value = std::string("off");  // --no-NAME of a text key
     else
         out.value = true;

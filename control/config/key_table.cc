@@ -86,7 +86,7 @@ Result<void> set_idle(Config& config, const Value& value) {
     const std::string& word = text_of(value);
     if (word != "busy" && word != "adaptive")
         return Error{EINVAL, toml_text(word) + " is unknown: use busy or adaptive"};
-    config.idle = word == "busy" ? Idle::busy : Idle::adaptive;
+    config.idle = word == "busy" ? Idle::kBusy : Idle::kAdaptive;
     return {};
 }
 
@@ -134,13 +134,13 @@ Result<void> set_cells(Config& config, const Value& value) {
     return set_number<Member>(config, value);
 }
 
-constexpr KeyType kBool = KeyType::boolean, kInt = KeyType::integer, kText = KeyType::text;
+constexpr KeyType kBool = KeyType::kBoolean, kInt = KeyType::kInteger, kText = KeyType::kText;
 
 const Key kKeys[] = {
     {.name = "ports",
      .flag = "--port",
      .flag_arg = "KIND",
-     .type = KeyType::texts,
+     .type = KeyType::kTexts,
      .unit = "list of port specs",
      .limits = "local, null, af_packet:IF, af_xdp:IF, memif:PATH,… (memif needs lab_ports); each once",
      .about = "What carries frames to other hosts; may be given several times. local is always there.",
@@ -173,7 +173,7 @@ const Key kKeys[] = {
      .limits = "busy or adaptive",
      .about = "What a worker without work does: busy polls on (for pinned, isolated CPUs), adaptive goes to sleep.",
      .set = set_idle,
-     .show = [](const Config& c) { return toml_text(c.idle == Idle::busy ? "busy" : "adaptive"); }},
+     .show = [](const Config& c) { return toml_text(c.idle == Idle::kBusy ? "busy" : "adaptive"); }},
     {.name = "signal_port",
      .flag = "--signal-port",
      .flag_arg = "N",
@@ -219,7 +219,7 @@ const Key kKeys[] = {
      .set = set_log_level,
      .show = [](const Config& c) { return toml_text(kLevelWords[static_cast<size_t>(c.log_level)]); }},
     {.name = "allow_uids",
-     .type = KeyType::integers,
+     .type = KeyType::kIntegers,
      .unit = "list of user ids",
      .min = 0,
      .max = 4294967294,

@@ -14,7 +14,7 @@
 
 namespace xylem::config {
 
-enum class KeyType : uint8_t { boolean, integer, text, texts, integers };
+enum class KeyType : uint8_t { kBoolean, kInteger, kText, kTexts, kIntegers };
 
 struct Key {
     std::string_view name;

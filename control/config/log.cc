@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kLevelNames[] = {"error", "warn", "info", "debug"};
 
-std::atomic<Level> max_level{Level::info};  // relaxed: a level that changes a moment late hurts nobody
+std::atomic<Level> max_level{Level::kInfo};  // relaxed: a level that changes a moment late hurts nobody
 
 spdlog::logger& logger() {
     static spdlog::logger the_logger = [] {

@@ -46,16 +46,16 @@ void write(Level level, std::string_view area, std::string_view sentence, Fields
 std::string format_event(Level level, std::string_view area, std::string_view sentence, Fields fields);
 
 inline void error(std::string_view area, std::string_view sentence, Fields fields = {}) {
-    write(Level::error, area, sentence, fields);
+    write(Level::kError, area, sentence, fields);
 }
 inline void warn(std::string_view area, std::string_view sentence, Fields fields = {}) {
-    write(Level::warn, area, sentence, fields);
+    write(Level::kWarn, area, sentence, fields);
 }
 inline void info(std::string_view area, std::string_view sentence, Fields fields = {}) {
-    write(Level::info, area, sentence, fields);
+    write(Level::kInfo, area, sentence, fields);
 }
 inline void debug(std::string_view area, std::string_view sentence, Fields fields = {}) {
-    write(Level::debug, area, sentence, fields);
+    write(Level::kDebug, area, sentence, fields);
 }
 
 }  // namespace xylem::log

@@ -16,7 +16,7 @@ void Destination::set_route(const Route* route, int error) {
     const bool is_same_hop =
         route != nullptr && route_ && route->hop == route_->hop && route->ifindex == route_->ifindex;
     if (!is_same_hop) {
-        neighbour_ = NeighbourState::absent;
+        neighbour_ = NeighbourState::kAbsent;
         neighbour_mac_ = {};
         next_probe_ms_ = 0;
         retry_ms_ = 0;
@@ -44,15 +44,15 @@ void Destination::set_neighbour(NeighbourState state, const MacAddress& mac) {
 }
 
 bool Destination::needs_neighbour() const {
-    return route_ && route_->kind == RouteKind::unicast && link_ && link_->is_running && link_->has_neighbours;
+    return route_ && route_->kind == RouteKind::kUnicast && link_ && link_->is_running && link_->has_neighbours;
 }
 
 bool Destination::is_unresolved() const {
-    return needs_neighbour() && (neighbour_ == NeighbourState::absent || neighbour_ == NeighbourState::failed);
+    return needs_neighbour() && (neighbour_ == NeighbourState::kAbsent || neighbour_ == NeighbourState::kFailed);
 }
 
 bool Destination::is_doubtful() const {
-    return needs_neighbour() && is_usable(neighbour_) && neighbour_ != NeighbourState::fixed;
+    return needs_neighbour() && is_usable(neighbour_) && neighbour_ != NeighbourState::kFixed;
 }
 
 NextHop Destination::next_hop() const {
@@ -64,7 +64,7 @@ NextHop Destination::next_hop() const {
     out.ifindex = route_->ifindex;
     out.source = route_->source;
     out.gateway_or_dest = route_->hop;
-    out.is_local = route_->kind == RouteKind::local;
+    out.is_local = route_->kind == RouteKind::kLocal;
     if (!link_ || (!link_->is_running && !out.is_local)) {
         out.error = ENETDOWN;
         return out;
@@ -72,17 +72,17 @@ NextHop Destination::next_hop() const {
     out.source_mac = link_->mac;
     out.mtu_bytes = route_->mtu_bytes != 0 ? std::min(route_->mtu_bytes, link_->mtu_bytes) : link_->mtu_bytes;
     switch (route_->kind) {
-        case RouteKind::local:
+        case RouteKind::kLocal:
             out.is_resolved = true;
             break;
-        case RouteKind::broadcast:
+        case RouteKind::kBroadcast:
             out.error = EACCES;
             break;
-        case RouteKind::multicast:
+        case RouteKind::kMulticast:
             out.dest_mac = multicast_mac(dest_);
             out.is_resolved = true;
             break;
-        case RouteKind::unicast:
+        case RouteKind::kUnicast:
             if (!route_->source.is_set()) {
                 out.error = EADDRNOTAVAIL;
                 break;

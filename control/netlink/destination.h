@@ -51,7 +51,7 @@ class Destination {
 
   private:
     bool is_unresolved() const;
-    bool is_stale() const { return needs_neighbour() && neighbour_ == NeighbourState::stale; }
+    bool is_stale() const { return needs_neighbour() && neighbour_ == NeighbourState::kStale; }
 
     IpAddress dest_;
     int via_ifindex_;
@@ -59,7 +59,7 @@ class Destination {
     std::optional<Route> route_;
     int route_error_ = 0;
     std::optional<Link> link_;
-    NeighbourState neighbour_ = NeighbourState::absent;
+    NeighbourState neighbour_ = NeighbourState::kAbsent;
     MacAddress neighbour_mac_;
     uint64_t next_probe_ms_ = 0;
     uint64_t retry_ms_ = 0;  // 0: not failing

@@ -20,22 +20,22 @@ Error failure(int code, const char* what) {
     return {code, std::string("netlink: ") + what + ": " + std::strerror(code)};
 }
 
-enum class Answer { more, complete };
+enum class Answer { kMore, kComplete };
 
 /// One datagram of an answer. `error` is set to the kernel's errno.
 Answer take_answer(const nlmsghdr* message, int length, uint32_t sequence, bool is_dump, const OnMessage& on_message,
                    int& error) {
-    Answer answer = Answer::more;
+    Answer answer = Answer::kMore;
     for (; NLMSG_OK(message, static_cast<unsigned>(length)); message = NLMSG_NEXT(message, length)) {
         if (message->nlmsg_seq != sequence) continue;  // rest of an answer that was given up
-        if (message->nlmsg_type == NLMSG_DONE) return Answer::complete;
+        if (message->nlmsg_type == NLMSG_DONE) return Answer::kComplete;
         if (message->nlmsg_type == NLMSG_ERROR) {
             if (message->nlmsg_len < NLMSG_LENGTH(sizeof(nlmsgerr))) continue;
             error = -static_cast<const nlmsgerr*>(NLMSG_DATA(message))->error;
-            return Answer::complete;
+            return Answer::kComplete;
         }
         on_message(*message);
-        if (!is_dump) answer = Answer::complete;
+        if (!is_dump) answer = Answer::kComplete;
     }
     return answer;
 }
@@ -75,7 +75,7 @@ Result<void> QuerySocket::ask(Message message, const OnMessage& on_message) {
     const bool is_dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
     std::vector<char> buffer;
     int error = 0;
-    for (Answer answer = Answer::more; answer == Answer::more;) {
+    for (Answer answer = Answer::kMore; answer == Answer::kMore;) {
         const ssize_t n = receive(nl_socket_get_fd(socket_.get()), buffer, 0);
         if (n < 0) return failure(static_cast<int>(-n), "the kernel does not answer");
         answer = take_answer(reinterpret_cast<const nlmsghdr*>(buffer.data()), static_cast<int>(n), request->nlmsg_seq,

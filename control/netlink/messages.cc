@@ -73,26 +73,26 @@ class Attributes : public AttributeTable {
 bool is_ip_family(uint8_t family) { return family == AF_INET || family == AF_INET6; }
 
 NeighbourState state_of(uint16_t nud) {
-    if (nud & (NUD_PERMANENT | NUD_NOARP)) return NeighbourState::fixed;
-    if (nud & NUD_REACHABLE) return NeighbourState::confirmed;
-    if (nud & NUD_STALE) return NeighbourState::stale;
-    if (nud & (NUD_DELAY | NUD_PROBE)) return NeighbourState::checking;
-    if (nud & NUD_INCOMPLETE) return NeighbourState::incomplete;
-    if (nud & NUD_FAILED) return NeighbourState::failed;
-    return NeighbourState::absent;
+    if (nud & (NUD_PERMANENT | NUD_NOARP)) return NeighbourState::kFixed;
+    if (nud & NUD_REACHABLE) return NeighbourState::kConfirmed;
+    if (nud & NUD_STALE) return NeighbourState::kStale;
+    if (nud & (NUD_DELAY | NUD_PROBE)) return NeighbourState::kChecking;
+    if (nud & NUD_INCOMPLETE) return NeighbourState::kIncomplete;
+    if (nud & NUD_FAILED) return NeighbourState::kFailed;
+    return NeighbourState::kAbsent;
 }
 
 RouteKind kind_of(uint8_t type) {
     switch (type) {
         case RTN_LOCAL:
         case RTN_ANYCAST:
-            return RouteKind::local;
+            return RouteKind::kLocal;
         case RTN_MULTICAST:
-            return RouteKind::multicast;
+            return RouteKind::kMulticast;
         case RTN_BROADCAST:
-            return RouteKind::broadcast;
+            return RouteKind::kBroadcast;
         default:
-            return RouteKind::unicast;
+            return RouteKind::kUnicast;
     }
 }
 
@@ -172,10 +172,10 @@ std::optional<Neighbour> parse_neighbour(const nlmsghdr& message) {
     const auto ip = attributes.ip(NDA_DST, attributes.header().ndm_family);
     if (!ip || (attributes.header().ndm_flags & NTF_PROXY)) return std::nullopt;
     Neighbour neighbour{attributes.header().ndm_ifindex, *ip, {}, state_of(attributes.header().ndm_state)};
-    if (message.nlmsg_type == RTM_DELNEIGH) neighbour.state = NeighbourState::absent;
+    if (message.nlmsg_type == RTM_DELNEIGH) neighbour.state = NeighbourState::kAbsent;
     const auto mac = attributes.mac(NDA_LLADDR);
     if (mac) neighbour.mac = *mac;
-    if (!mac && is_usable(neighbour.state)) neighbour.state = NeighbourState::absent;
+    if (!mac && is_usable(neighbour.state)) neighbour.state = NeighbourState::kAbsent;
     return neighbour;
 }
 
@@ -188,8 +188,8 @@ std::optional<Route> parse_route(const nlmsghdr& message, const IpAddress& dest)
     route.ifindex = static_cast<int>(attributes.number(RTA_OIF).value_or(0));
     route.source = attributes.ip(RTA_PREFSRC, dest.family).value_or(IpAddress{});
     route.hop = attributes.ip(RTA_GATEWAY, dest.family).value_or(via_of(attributes.raw(RTA_VIA)).value_or(dest));
-    if (dest.is_multicast()) route.kind = RouteKind::multicast;  // IPv6 calls it unicast
-    if (route.kind == RouteKind::local && !route.source.is_set()) route.source = dest;
+    if (dest.is_multicast()) route.kind = RouteKind::kMulticast;  // IPv6 calls it unicast
+    if (route.kind == RouteKind::kLocal && !route.source.is_set()) route.source = dest;
     route.mtu_bytes = path_mtu_bytes(attributes.raw(RTA_METRICS));
     return route;
 }

@@ -23,14 +23,14 @@ struct Link {
 };
 
 enum class RouteKind : uint8_t {
-    unicast,
-    local,      ///< an address of this host
-    multicast,  ///< the MAC follows from the address
-    broadcast,  ///< not for us
+    kUnicast,
+    kLocal,      ///< an address of this host
+    kMulticast,  ///< the MAC follows from the address
+    kBroadcast,  ///< not for us
 };
 
 struct Route {
-    RouteKind kind = RouteKind::unicast;
+    RouteKind kind = RouteKind::kUnicast;
     int ifindex = 0;
     IpAddress source;        ///< the address to send from
     IpAddress hop;           ///< the gateway, or the destination itself
@@ -39,27 +39,27 @@ struct Route {
 };
 
 enum class NeighbourState : uint8_t {
-    absent,
-    incomplete,  ///< the kernel is asking
-    confirmed,   ///< reachable
-    fixed,       ///< permanent, or a device without address resolution: never asked about
-    stale,       ///< was reachable a while ago
-    checking,    ///< the kernel is about to ask again, the MAC may still be used
-    failed,      ///< nobody answered
+    kAbsent,
+    kIncomplete,  ///< the kernel is asking
+    kConfirmed,   ///< reachable
+    kFixed,       ///< permanent, or a device without address resolution: never asked about
+    kStale,       ///< was reachable a while ago
+    kChecking,    ///< the kernel is about to ask again, the MAC may still be used
+    kFailed,      ///< nobody answered
 };
 
 struct Neighbour {
     int ifindex = 0;
     IpAddress ip;
     MacAddress mac;
-    NeighbourState state = NeighbourState::absent;
+    NeighbourState state = NeighbourState::kAbsent;
     bool operator==(const Neighbour&) const = default;
 };
 
 /// Whether frames may be sent to a neighbour in this state.
 inline bool is_usable(NeighbourState state) {
-    return state == NeighbourState::confirmed || state == NeighbourState::fixed || state == NeighbourState::stale ||
-           state == NeighbourState::checking;
+    return state == NeighbourState::kConfirmed || state == NeighbourState::kFixed || state == NeighbourState::kStale ||
+           state == NeighbourState::kChecking;
 }
 
 /// How to send to a destination now.

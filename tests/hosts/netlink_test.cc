@@ -145,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(Netlink, TwoHosts, testing::Values(kV4, kV6),
 TEST_P(TwoHosts, ADirectRouteNamesTheLinkAndOurAddress) {
     const Result<Route> route = resolver_->lookup(ip(GetParam().peer));
     ASSERT_TRUE(route) << route.error().what;
-    EXPECT_EQ(route->kind, RouteKind::unicast);
+    EXPECT_EQ(route->kind, RouteKind::kUnicast);
     EXPECT_EQ(route->ifindex, resolver_->link("va")->ifindex);
     EXPECT_EQ(route->source, ip(GetParam().ours));
     EXPECT_EQ(route->hop, ip(GetParam().peer));

@@ -73,7 +73,7 @@ TEST(Config, WithoutFileAndFlagsItHasTheDocumentedDefaults) {
     EXPECT_EQ(config->ports[0].kind, dpdk::PortKind::kLocal);
     EXPECT_EQ(config->signal_port, 7470);
     EXPECT_EQ(config->data_port, 7471);
-    EXPECT_EQ(config->idle, Idle::adaptive);
+    EXPECT_EQ(config->idle, Idle::kAdaptive);
     EXPECT_TRUE(config->lcores.empty());
     EXPECT_EQ(config->heartbeat_interval_ms, 1000u);
     EXPECT_EQ(config->cell_bytes, 1408u);
@@ -91,11 +91,11 @@ TEST(Config, EveryFlagReachesItsField) {
     EXPECT_EQ(config->ports[2].kind, dpdk::PortKind::kNull);
     EXPECT_EQ(config->socket, "/tmp/s");
     EXPECT_THAT(config->lcores, ElementsAre(0u, 2u, 3u));
-    EXPECT_EQ(config->idle, Idle::busy);
+    EXPECT_EQ(config->idle, Idle::kBusy);
     EXPECT_EQ(config->signal_port, 1);
     EXPECT_EQ(config->data_port, 65535);
     EXPECT_TRUE(config->lab_ports);
-    EXPECT_EQ(config->log_level, LogLevel::debug);
+    EXPECT_EQ(config->log_level, LogLevel::kDebug);
 }
 
 TEST(Config, FlagsOverrideTheFile) {

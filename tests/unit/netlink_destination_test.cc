@@ -14,7 +14,7 @@ constexpr Timing kTiming{.first_retry_ms = 1000, .max_retry_ms = 3000, .confirm_
 
 IpAddress ip(const char* text) { return *parse_ip(text); }
 
-Route direct_route() { return {RouteKind::unicast, 7, ip("10.0.0.1"), ip("10.0.0.2"), 0}; }
+Route direct_route() { return {RouteKind::kUnicast, 7, ip("10.0.0.1"), ip("10.0.0.2"), 0}; }
 
 Link running_link() {
     return {.ifindex = 7,
@@ -47,7 +47,7 @@ TEST_F(DestinationTest, AnUnresolvedNeighbourIsAskedForAtOnceAndIsNoError) {
 }
 
 TEST_F(DestinationTest, AResolvedNeighbourGivesTheWholeNextHop) {
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     const NextHop hop = destination_.next_hop();
     EXPECT_TRUE(hop.is_resolved);
     EXPECT_FALSE(hop.is_local);
@@ -65,19 +65,19 @@ TEST_F(DestinationTest, AFailedNeighbourIsAskedForAgainWithBackOff) {
     std::vector<uint64_t> probed_at_ms;
     for (uint64_t now_ms = 0; now_ms <= 12000; now_ms += 500) {
         if (destination_.take_probe(now_ms)) probed_at_ms.push_back(now_ms);
-        destination_.set_neighbour(NeighbourState::failed, {});
+        destination_.set_neighbour(NeighbourState::kFailed, {});
     }
     EXPECT_EQ(probed_at_ms, (std::vector<uint64_t>{0, 1000, 3000, 6000, 9000, 12000}));
 }
 
 TEST_F(DestinationTest, WhileTheKernelIsAskingNobodyElseDoes) {
-    destination_.set_neighbour(NeighbourState::incomplete, {});
+    destination_.set_neighbour(NeighbourState::kIncomplete, {});
     EXPECT_FALSE(destination_.take_probe(1000000));
     EXPECT_FALSE(destination_.next_hop().is_resolved);
 }
 
 TEST_F(DestinationTest, AStaleNeighbourIsUsedAndConfirmedNowAndThen) {
-    destination_.set_neighbour(NeighbourState::stale, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kStale, kPeerMac);
     EXPECT_TRUE(destination_.next_hop().is_resolved);
     EXPECT_TRUE(destination_.take_probe(100));
     EXPECT_FALSE(destination_.take_probe(5099));
@@ -87,21 +87,21 @@ TEST_F(DestinationTest, AStaleNeighbourIsUsedAndConfirmedNowAndThen) {
 
 TEST_F(DestinationTest, ANeighbourThatFailsAfterItWasUsableIsAskedForAtOnce) {
     destination_.take_probe(0);
-    destination_.set_neighbour(NeighbourState::stale, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kStale, kPeerMac);
     destination_.take_probe(100);
-    destination_.set_neighbour(NeighbourState::failed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kFailed, kPeerMac);
     EXPECT_FALSE(destination_.next_hop().is_resolved);
     EXPECT_TRUE(destination_.take_probe(101));
 }
 
 TEST_F(DestinationTest, AChangedMacIsFollowed) {
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
-    destination_.set_neighbour(NeighbourState::stale, kOtherMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kStale, kOtherMac);
     EXPECT_EQ(destination_.next_hop().dest_mac, kOtherMac);
 }
 
 TEST_F(DestinationTest, AFixedNeighbourIsNeverAskedAbout) {
-    destination_.set_neighbour(NeighbourState::fixed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kFixed, kPeerMac);
     EXPECT_TRUE(destination_.next_hop().is_resolved);
     EXPECT_FALSE(destination_.is_doubtful());
     EXPECT_FALSE(destination_.take_probe(1000000));
@@ -109,7 +109,7 @@ TEST_F(DestinationTest, AFixedNeighbourIsNeverAskedAbout) {
 
 TEST_F(DestinationTest, WithoutACarrierNothingIsSentAndNothingIsAsked) {
     Link link = running_link();
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     link.is_running = false;
     destination_.set_link(&link);
     EXPECT_EQ(destination_.next_hop().error, ENETDOWN);
@@ -124,7 +124,7 @@ TEST_F(DestinationTest, WithoutACarrierNothingIsSentAndNothingIsAsked) {
 TEST_F(DestinationTest, ALinkThatComesBackEndsTheBackOff) {
     Link link = running_link();
     destination_.take_probe(0);
-    destination_.set_neighbour(NeighbourState::failed, {});
+    destination_.set_neighbour(NeighbourState::kFailed, {});
     destination_.take_probe(1000);
     link.is_running = false;
     destination_.set_link(&link);
@@ -139,7 +139,7 @@ TEST_F(DestinationTest, ALinkThatIsGoneIsAnError) {
 }
 
 TEST_F(DestinationTest, NoRouteIsTheKernelsError) {
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     destination_.set_route(nullptr, ENETUNREACH);
     EXPECT_EQ(destination_.next_hop().error, ENETUNREACH);
     EXPECT_FALSE(destination_.next_hop().is_resolved);
@@ -147,7 +147,7 @@ TEST_F(DestinationTest, NoRouteIsTheKernelsError) {
 }
 
 TEST_F(DestinationTest, ARouteOverAnotherGatewayForgetsTheOldNeighbour) {
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     Route other = direct_route();
     other.hop = ip("10.0.0.254");
     destination_.set_route(&other, 0);
@@ -156,7 +156,7 @@ TEST_F(DestinationTest, ARouteOverAnotherGatewayForgetsTheOldNeighbour) {
 }
 
 TEST_F(DestinationTest, ARouteThatOnlyChangesItsSourceKeepsTheNeighbour) {
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     Route other = direct_route();
     other.source = ip("10.0.0.9");
     destination_.set_route(&other, 0);
@@ -165,7 +165,7 @@ TEST_F(DestinationTest, ARouteThatOnlyChangesItsSourceKeepsTheNeighbour) {
 }
 
 TEST_F(DestinationTest, AddressesOfThisHostNeedNoNeighbour) {
-    const Route local{RouteKind::local, 1, ip("10.0.0.1"), ip("10.0.0.1"), 0};
+    const Route local{RouteKind::kLocal, 1, ip("10.0.0.1"), ip("10.0.0.1"), 0};
     Link lo = running_link();
     lo.is_loopback = true;
     lo.has_neighbours = false;
@@ -180,7 +180,7 @@ TEST_F(DestinationTest, ARouteWithoutSourceAddressIsAnError) {
     Route bare = direct_route();
     bare.source = {};
     destination_.set_route(&bare, 0);
-    destination_.set_neighbour(NeighbourState::confirmed, kPeerMac);
+    destination_.set_neighbour(NeighbourState::kConfirmed, kPeerMac);
     EXPECT_EQ(destination_.next_hop().error, EADDRNOTAVAIL);
     EXPECT_FALSE(destination_.next_hop().is_resolved);
 }
@@ -197,14 +197,14 @@ TEST_F(DestinationTest, TheSmallerOfPathAndLinkMtuCounts) {
 
 TEST_F(DestinationTest, BroadcastIsRefused) {
     Route broadcast = direct_route();
-    broadcast.kind = RouteKind::broadcast;
+    broadcast.kind = RouteKind::kBroadcast;
     destination_.set_route(&broadcast, 0);
     EXPECT_EQ(destination_.next_hop().error, EACCES);
 }
 
 TEST(MulticastDestination, ItsMacFollowsFromTheGroup) {
     Destination destination(ip("239.129.2.3"), 0, kTiming);
-    const Route route{RouteKind::multicast, 7, ip("10.0.0.1"), ip("239.129.2.3"), 0};
+    const Route route{RouteKind::kMulticast, 7, ip("10.0.0.1"), ip("239.129.2.3"), 0};
     const Link link = running_link();
     destination.set_route(&route, 0);
     destination.set_link(&link);

@@ -89,24 +89,24 @@ TEST(NetlinkMessages, TheLocalEndOfAPointToPointAddressIsOurs) {
 
 TEST(NetlinkMessages, NeighbourStatesAreTold) {
     const std::pair<uint16_t, NeighbourState> states[] = {
-        {NUD_NONE, NeighbourState::absent},         {NUD_INCOMPLETE, NeighbourState::incomplete},
-        {NUD_REACHABLE, NeighbourState::confirmed}, {NUD_STALE, NeighbourState::stale},
-        {NUD_DELAY, NeighbourState::checking},      {NUD_PROBE, NeighbourState::checking},
-        {NUD_FAILED, NeighbourState::failed},       {NUD_PERMANENT, NeighbourState::fixed},
-        {NUD_NOARP, NeighbourState::fixed}};
+        {NUD_NONE, NeighbourState::kAbsent},         {NUD_INCOMPLETE, NeighbourState::kIncomplete},
+        {NUD_REACHABLE, NeighbourState::kConfirmed}, {NUD_STALE, NeighbourState::kStale},
+        {NUD_DELAY, NeighbourState::kChecking},      {NUD_PROBE, NeighbourState::kChecking},
+        {NUD_FAILED, NeighbourState::kFailed},       {NUD_PERMANENT, NeighbourState::kFixed},
+        {NUD_NOARP, NeighbourState::kFixed}};
     for (const auto& [nud, state] : states)
         EXPECT_EQ(parse_neighbour(header_of(neighbour_of(nud)))->state, state) << nud;
     EXPECT_EQ(parse_neighbour(header_of(neighbour_of(NUD_REACHABLE)))->mac, kMac);
 }
 
 TEST(NetlinkMessages, AUsableNeighbourWithoutMacIsNone) {
-    EXPECT_EQ(parse_neighbour(header_of(neighbour_of(NUD_REACHABLE, false)))->state, NeighbourState::absent);
+    EXPECT_EQ(parse_neighbour(header_of(neighbour_of(NUD_REACHABLE, false)))->state, NeighbourState::kAbsent);
 }
 
 TEST(NetlinkMessages, ADeletedNeighbourIsAbsent) {
     const Message message = neighbour_of(NUD_REACHABLE);
     nlmsg_hdr(message.get())->nlmsg_type = RTM_DELNEIGH;
-    EXPECT_EQ(parse_neighbour(header_of(message))->state, NeighbourState::absent);
+    EXPECT_EQ(parse_neighbour(header_of(message))->state, NeighbourState::kAbsent);
 }
 
 TEST(NetlinkMessages, ARouteOverAGatewayCarriesPathMtuAndSource) {
@@ -124,7 +124,7 @@ TEST(NetlinkMessages, ARouteOverAGatewayCarriesPathMtuAndSource) {
 
     const auto route = parse_route(header_of(message), ip("10.9.0.1"));
     ASSERT_TRUE(route);
-    EXPECT_EQ(route->kind, RouteKind::unicast);
+    EXPECT_EQ(route->kind, RouteKind::kUnicast);
     EXPECT_EQ(route->ifindex, 7);
     EXPECT_EQ(route->source, ip("10.0.0.1"));
     EXPECT_EQ(route->hop, ip("10.0.0.254"));
