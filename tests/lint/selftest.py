@@ -86,6 +86,12 @@ class Layering(Lint):
         self.write("control/session/meson.build", "x = static_library('x', 'x.cc', dependencies: libdpdk)\n")
         self.assert_one(layering, "DPDK")
 
+    def test_only_applications_may_link_the_library(self):
+        self.write("examples/meson.build", "executable('x', 'x.c', dependencies: xy_shim_dep)\n")
+        self.assert_clean(layering)
+        self.write("control/qos/meson.build", "x = static_library('x', 'x.cc', dependencies: xy_shim_dep)\n")
+        self.assert_one(layering, "may not link shim")
+
     def test_the_door_of_the_engine_may_be_linked(self):
         self.write("control/session/meson.build", "xy_session_dep = declare_dependency(dependencies: xy_engine_dep)\n")
         self.assert_clean(layering)
