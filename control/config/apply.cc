@@ -57,7 +57,7 @@ Value converted(const Setting& setting, KeyType type) {
 
 std::string given_words(const Setting& setting) {
     const auto* text = std::get_if<std::string>(&setting.value);
-    return text != nullptr ? toml_text(*text) + " is not " : "is not ";
+    return text != nullptr ? toml_text(*text) + " is not " : "not ";
 }
 
 /// The first number of `value` outside the key's limits, or null.

@@ -70,7 +70,7 @@ Result<void> set_socket(Config& config, const Value& value) {
     const std::string& path = text_of(value);
     if (path.empty() || path.size() > kMaxSocketPath || path.find('\0') != path.npos)
         return Error{EINVAL, toml_text(path) + " has " + std::to_string(path.size()) +
-                                 " bytes: a socket's path has 1 to 107 bytes, choose a shorter one"};
+                                 " bytes: choose a path of 1 to 107 bytes, none of them zero"};
     config.socket = path;
     return {};
 }

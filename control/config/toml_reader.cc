@@ -5,13 +5,18 @@
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 
+#include "control/config/value_parsers.h"
+
 namespace xylem::config {
 namespace {
+
+constexpr size_t kMaxFileBytes = 1024 * 1024;  // a device given by mistake must not fill the memory
 
 std::string place_of(const std::string& path, const toml::source_region& region) {
     return path + ":" + std::to_string(region.begin.line);
@@ -43,7 +48,9 @@ Value value_of(const toml::node& node) {
 }
 
 Setting setting_of(const std::string& key, const toml::node& node, const std::string& path) {
-    return {key, value_of(node), place_of(path, node.source()) + ": " + key, false};
+    // A quoted key may hold anything, a line break too.
+    const bool is_plain = !key.empty() && std::all_of(key.begin(), key.end(), [](unsigned char c) { return c > ' '; });
+    return {key, value_of(node), place_of(path, node.source()) + ": " + (is_plain ? key : toml_text(key)), false};
 }
 
 Result<void> read_peers(const toml::node& node, const std::string& path, std::vector<PeerEntry>& peers) {
@@ -93,8 +100,10 @@ Result<FileSettings> read_toml_file(const std::string& path) {
     if (!file) return refuse(errno);
     std::string text;
     char chunk[4096];
-    while (const size_t n = std::fread(chunk, 1, sizeof chunk, file.get()))
+    while (const size_t n = std::fread(chunk, 1, sizeof chunk, file.get())) {
         text.append(chunk, n);
+        if (text.size() > kMaxFileBytes) return refuse(EFBIG);
+    }
     if (std::ferror(file.get())) return refuse(errno != 0 ? errno : EIO);
     return parse_toml(text, path);
 }

@@ -171,8 +171,8 @@ TEST(Config, BadFilesAreNamedWithTheirLine) {
     const TomlFile unknown("idle = \"busy\"\ncolour = 1\n"), wrong_type("\nsignal_port = \"7470\"\n"),
         out_of_range("cell_bytes = 9000\n"), crooked("cell_bytes = 1401\n"), few_cells("log_cells = 32\n"),
         odd_cells("log_cells = 1000\n"), few_image_cells("image_cells = 32\n"), syntax("idle = busy\n"),
-        uids("allow_uids = [0, -1]\n"), mixed("allow_uids = [0, \"joe\"]\n"), section("[engine]\nidle = \"busy\"\n"),
-        date("signal_port = 2026-11-20\n");
+        line_break("\"a\\nb\" = 1\n"), uids("allow_uids = [0, -1]\n"), mixed("allow_uids = [0, \"joe\"]\n"),
+        section("[engine]\nidle = \"busy\"\n"), date("signal_port = 2026-11-20\n");
     EXPECT_THAT(file_refusal(unknown), StartsWith(unknown.at(2) + "colour: unknown key"));
     EXPECT_THAT(file_refusal(wrong_type), StartsWith(wrong_type.at(2) + "signal_port: \"7470\" is not a whole number"));
     EXPECT_THAT(file_refusal(out_of_range),
@@ -184,9 +184,10 @@ TEST(Config, BadFilesAreNamedWithTheirLine) {
     EXPECT_THAT(file_refusal(few_image_cells), HasSubstr("below 64"));
     EXPECT_THAT(file_refusal(syntax), StartsWith(syntax.at(1) + "not valid TOML"));
     EXPECT_THAT(file_refusal(uids), StartsWith(uids.at(1) + "allow_uids: -1 is out of range"));
-    EXPECT_THAT(file_refusal(mixed), StartsWith(mixed.at(1) + "allow_uids: is not a list of whole numbers"));
+    EXPECT_THAT(file_refusal(mixed), StartsWith(mixed.at(1) + "allow_uids: not a list of whole numbers"));
+    EXPECT_THAT(file_refusal(line_break), StartsWith(line_break.at(1) + "\"a\\u000Ab\": unknown key"));
     EXPECT_THAT(file_refusal(section), StartsWith(section.at(1) + "engine: unknown key"));
-    EXPECT_THAT(file_refusal(date), StartsWith(date.at(1) + "signal_port: is not a whole number"));
+    EXPECT_THAT(file_refusal(date), StartsWith(date.at(1) + "signal_port: not a whole number"));
 }
 
 TEST(Config, BadPeersAreNamedWithTheirLine) {
@@ -220,6 +221,7 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
     EXPECT_EQ(missing.error().code, ENOENT);
     EXPECT_THAT(missing.error().what, HasSubstr("/nonexistent/xylemd.toml"));
     EXPECT_EQ(folder.error().code, EISDIR);
+    EXPECT_EQ(load_args({"--config", "/dev/zero"}).error().code, EFBIG);
 }
 
 TEST(Config, TheSocketsDefaultPlaceDependsOnTheUser) {
