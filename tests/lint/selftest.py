@@ -118,13 +118,15 @@ class Spdx(Lint):
         self.write("a.cc", f"// {TAG}Apache-2.0\n")
         self.write("scripts/run", f"#!/bin/sh\n# {TAG}Apache-2.0\n")
         self.write("x.bpf.c", f"// {TAG}BSD-2-Clause OR GPL-2.0-only\n")
+        self.write("dataplane/xdp/abi.h", f"// {TAG}Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause\n")
         self.write("api.h", f"/* {TAG}Apache-2.0 */\n")
         self.write("writes_a_file.cc", f'// {TAG}Apache-2.0\n"# {TAG}Apache-2.0\\n"\n')
         self.assert_clean(spdx)
 
     def test_missing_double_foreign_and_late_lines_are_named(self):
         for name, text in [("a.cc", ""), ("run", "#!/bin/sh\n"), ("a.h", f"// {TAG}Apache-2.0\n" * 2),
-                           ("a.py", f"# {TAG}MIT\n"), ("a.map", "\n" * 9 + f"# {TAG}Apache-2.0\n")]:
+                           ("a.py", f"# {TAG}MIT\n"), ("x.bpf.c", f"// {TAG}Apache-2.0\n"),
+                           ("a.hpp", f"// {TAG}Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause\n"), ("a.map", "\n" * 9 + f"# {TAG}Apache-2.0\n")]:
             with self.subTest(name=name):
                 self.write(name, text)
                 self.assert_one(spdx, name)
