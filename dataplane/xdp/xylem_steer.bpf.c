@@ -69,19 +69,21 @@ static __always_inline int steer_udp(struct xdp_md* ctx, const struct udphdr* ud
 }
 
 static __always_inline int steer_ipv4(struct xdp_md* ctx, const struct iphdr* ip, const void* end) {
-    struct xylem_steer_group group = {.family = 4};
+    struct xylem_steer_group group = {};
     if ((const void*)(ip + 1) > end || ip->version != 4 || ip->protocol != IPPROTO_UDP) return pass(XYLEM_STEER_PASS);
     if (ip->frag_off & bpf_htons(IPV4_MORE_OR_OFFSET)) return pass(XYLEM_STEER_PASS_FRAGMENT);
     if (ip->ihl != 5) return pass(XYLEM_STEER_PASS);
+    group.family = 4;
     __builtin_memcpy(group.address, &ip->daddr, sizeof ip->daddr);
     return steer_udp(ctx, (const struct udphdr*)(ip + 1), end, &group);
 }
 
 static __always_inline int steer_ipv6(struct xdp_md* ctx, const struct ipv6hdr* ip, const void* end) {
-    struct xylem_steer_group group = {.family = 6};
+    struct xylem_steer_group group = {};
     if ((const void*)(ip + 1) > end) return pass(XYLEM_STEER_PASS);
     if (ip->nexthdr == IPPROTO_FRAGMENT) return pass(XYLEM_STEER_PASS_FRAGMENT);
     if (ip->nexthdr != IPPROTO_UDP) return pass(XYLEM_STEER_PASS);
+    group.family = 6;
     __builtin_memcpy(group.address, &ip->daddr, sizeof ip->daddr);
     return steer_udp(ctx, (const struct udphdr*)(ip + 1), end, &group);
 }

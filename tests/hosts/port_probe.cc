@@ -4,8 +4,9 @@
 //
 //   port_probe PORT [KEY=VALUE]...   data_port, runtime_dir, lab_ports=1, queues, send=N, receive=N, bytes, dst_mac,
 //   src, dst, udp_port,
-//                                    group=ADDR:PORT, seconds (deadline), sleep=1 (wait on wait_fd), hold=1 (until end
-//                                    of standard input)
+//                                    window=N (send no more than N ahead of what came back), go=1 (wait for a line of
+//                                    input first), group=ADDR:PORT, seconds (deadline), sleep=1 (wait on wait_fd),
+//                                    hold=1 (until end of standard input)
 //
 // Prints "ready …" when the port is open and one line of counts at the end; exit 1 with a sentence if the port does not
 // open, 3 if fewer frames than asked for arrived by the deadline.
@@ -16,6 +17,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -49,6 +51,7 @@ unsigned long number(const Options& options, const char* key, unsigned long othe
 
 struct Counts {
     unsigned long sent = 0, received = 0, bad = 0;
+    std::vector<unsigned long> by_queue;
 };
 
 /// The headers of every frame that is sent: Ethernet, IPv4, UDP without a checksum.
@@ -130,6 +133,7 @@ void receive_some(Port& port, std::vector<bool>& seen, Counts& counts) {
         for (unsigned i = 0; i < n; ++i)
             counts.bad += is_intact(burst[i], seen) ? 0 : 1;
         counts.received += n;
+        counts.by_queue[queue] += n;
         rte_pktmbuf_free_bulk(burst, n);
         if (n == 0) port.tx(queue, nullptr, 0);
     }
@@ -141,23 +145,44 @@ bool input_has_ended() {
     return poll(&input, 1, 0) == 1 && read(STDIN_FILENO, &byte, 1) <= 0;
 }
 
+/// Takes frames one at a time, all of which have arrived, and counts those that wait_fd had not announced; then whether
+/// it is still readable with nothing left.
+void check_level(Port& port) {
+    unsigned n_taken = 0, n_unannounced = 0;
+    rte_mbuf* frame;
+    pollfd wait{port.wait_fd(), POLLIN, 0};
+    for (;;) {
+        const bool is_announced = poll(&wait, 1, 0) == 1;
+        uint16_t n = 0;
+        for (uint16_t queue = 0; n == 0 && queue < port.n_queues(); ++queue)
+            n = port.rx(queue, &frame, 1);
+        if (n == 0) break;
+        ++n_taken;
+        n_unannounced += is_announced ? 0 : 1;
+        rte_pktmbuf_free(frame);
+    }
+    printf("taken=%u unannounced=%u readable_when_empty=%d\n", n_taken, n_unannounced, poll(&wait, 1, 0));
+}
+
 Counts run(Port& port, const Options& options) {
     const unsigned long n_send = number(options, "send", 0), n_receive = number(options, "receive", 0);
     const bool holds = number(options, "hold", 0) != 0,
                sleeps = number(options, "sleep", 0) != 0 && port.wait_fd() >= 0;
     const size_t payload_bytes = number(options, "bytes", 64);
+    const unsigned long window = number(options, "window", n_send);
     const Template headers(options, port, payload_bytes);
     const auto deadline = Clock::now() + std::chrono::seconds(number(options, "seconds", 20));
     std::vector<bool> seen(1U << 20);
     Counts counts;
+    counts.by_queue.resize(port.n_queues());
     while (Clock::now() < deadline) {
         receive_some(port, seen, counts);
-        if (counts.sent < n_send)
+        const unsigned long n_due = std::min(n_send, counts.received + window) - counts.sent;
+        if (n_due != 0)
             send_some(port, static_cast<uint16_t>(counts.sent / kBurst % port.n_queues()), headers, payload_bytes,
-                      n_send - counts.sent, counts);
-        else if (holds ? input_has_ended() : counts.received >= n_receive)
-            break;
-        if (sleeps && counts.sent == n_send) {
+                      n_due, counts);
+        if (counts.sent == n_send && (holds ? input_has_ended() : counts.received >= n_receive)) break;
+        if (sleeps && n_due == 0) {
             pollfd wait{port.wait_fd(), POLLIN, 0};
             poll(&wait, 1, 50);
         }
@@ -203,11 +228,18 @@ int main(int argc, char** argv) {
     const unsigned n_idle = port.frames().n_free();
     printf("ready mtu=%u queues=%u wait_fd=%d pool=%u\n", port.mtu(), port.n_queues(), port.wait_fd(),
            port.frames().size());
+    if (number(options, "go", 0) != 0) getchar();
+    if (number(options, "level", 0) != 0) check_level(port);
     const Counts counts = run(port, options);
     collect_completions(port, n_idle);
     const auto stats = port.stats();
     printf("sent=%lu received=%lu bad=%lu missed=%lu held=%d\n", counts.sent, counts.received, counts.bad,
            static_cast<unsigned long>(stats.rx_missed_pkts),
            static_cast<int>(n_idle) - static_cast<int>(port.frames().n_free()));
+    const auto verdicts = port.steering_counters();
+    printf("steering data=%lu group=%lu no_socket=%lu fragment=%lu pass=%lu\n", verdicts[0], verdicts[1], verdicts[2],
+           verdicts[3], verdicts[4]);
+    for (size_t queue = 0; queue < counts.by_queue.size(); ++queue)
+        printf("queue%zu=%lu\n", queue, counts.by_queue[queue]);
     return counts.received < number(options, "receive", 0) ? 3 : 0;
 }
