@@ -106,6 +106,7 @@ class Image {
 
     struct CellState {
         uint64_t cell = ~0ULL;  // the cell that the rest speaks of: wrapping clears nothing
+        uint64_t seen_at = 0;   // best effort: when its first frame came
         uint32_t fill = 0;
         uint16_t boundary = 0;  // best effort: a record boundary at or below fill
         bool is_closed = false;
@@ -114,20 +115,30 @@ class Image {
     Verdict accept_reliable(const DataFrame& frame, uint64_t now);
     Verdict accept_best_effort(const DataFrame& frame, uint64_t now);
     Verdict store(CellState& state, const DataFrame& frame);
+    void note_frame_end(const DataFrame& frame);
     void fix_base(Position base);
-    void advance(uint64_t now);
-    void publish();
     CellState& touch(uint64_t cell);
     void raise_floor(uint64_t writing_cell);
     void write_end(uint64_t cell, uint32_t used, uint64_t lost, Position next);
+    void advance(uint64_t now);
+    void publish();
 
     bool make_room_for(const DataFrame& frame, uint64_t now);
+    void give_up_hole(uint64_t now);
     void give_up_to(Position resume);
-    bool give_up_hole(uint64_t now);
     void close_gap_in_cell(CellState& state, uint32_t until);
     uint32_t whole_records_end(const CellState& state) const;
-    void keep_from(Position p0);
+    bool is_waiting() const;
 
+    void begin_at(Position p0);
+    void rewind_to(Position p0);
+    void bridge_from(Position p0);
+    void skip_to(Position p0);
+    void rebuild_bits();
+
+    bool is_position(Position p) const {
+        return p % 8 == 0 && abi::offset_of(p) < geometry_.cell_bytes && abi::cell_of(p) < (1ULL << 48) - 1;
+    }
     uint64_t current_cell() const { return abi::cell_of(published_); }
     uint64_t window_end_cell() const { return abi::cell_of(oldest_) + geometry_.cells(); }
     uint8_t* cell_bytes(uint64_t cell) const { return cells_ + (cell & geometry_.mask()) * geometry_.cell_stride(); }
@@ -140,8 +151,8 @@ class Image {
     // Bits by cell & mask, for cells from the current one to the end of the window only.
     void set_bit(uint64_t* bits, uint64_t cell);
     void clear_bits(uint64_t cell);
-    bool has_bit(const uint64_t* bits, uint64_t cell) const;
-    uint64_t next_seen_after(uint64_t cell) const;
+    uint64_t find_bit(const uint64_t* bits, uint64_t cell, bool value) const;
+    const CellState* next_seen() const;
 
     SharedMemory memory_;
     Geometry geometry_{};

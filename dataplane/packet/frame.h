@@ -42,12 +42,12 @@ struct FrameFields {
     uint16_t payload_sum = 0;  // payload_sum(payload, payload_len)
 };
 
-/// FrameFields as words that are or-ed into a template, and their sum. Made once per frame.
+/// FrameFields as bytes that are or-ed into a template, and their sums. Made once per frame.
 struct alignas(64) FramePart {
     explicit FramePart(const FrameFields& fields);
-    uint64_t words[6];         // IPv4: bytes 16..63 of the headers: lengths, and the Xylem header but for its label
-    uint32_t sum;              // of the Xylem header's part, twice the UDP length, and the payload
-    uint16_t ip_total_len_be;  // IPv4
+    uint8_t bytes[kIpv4FrameBytes];  // as in an IPv4 frame: lengths, and the Xylem header without its label
+    uint32_t udp_sum;                // of the Xylem header's part, twice the UDP length, and the payload
+    uint16_t ip_total_len_be;        // IPv4
     uint16_t udp_len_be;
 };
 
