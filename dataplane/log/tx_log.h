@@ -6,6 +6,7 @@
 #include <xylem/abi/log.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "dataplane/base/result.h"
@@ -48,6 +49,9 @@ class TxLog {
     /// The last sample.
     Position commit() const { return samples_[newest_]; }
     uint64_t hostile_words() const { return hostile_words_; }
+
+    /// The application's word itself, for the waker and for control: as hostile as any.
+    const std::atomic<Position>& commit_word() const { return header()->commit; }
 
     /// Whether `p` is known to be a record boundary: a cell's start, or one of the last kSamples samples. A replica
     /// may start only at such a position.
