@@ -51,6 +51,7 @@ struct Config {
     size_t max_queued_bytes = 4 << 20;  ///< a peer that lets more than that wait is lost
     size_t max_half_open = 64;          ///< accepted connections before Hello; beyond, the oldest is ended
     size_t max_peers = 1024;
+    std::string software = "xylemd";  ///< told to peers, for their status
     std::vector<StaticPeer> static_peers;
     /// Where to listen and from where to dial; empty: everywhere.
     std::vector<IpAddress> listen_addresses;
