@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/base/port_spec.h"
 
-#include <arpa/inet.h>
-
 #include <cerrno>
 #include <charconv>
+
+#include "dataplane/base/address_text.h"
 
 namespace xylem::dpdk {
 namespace {
@@ -14,18 +14,10 @@ constexpr size_t kMaxSocketPath = 107;    // sun_path less its end
 
 Error bad(std::string_view text, const std::string& why) { return Error{EINVAL, std::string(text) + ": " + why}; }
 
-bool parse_ip(std::string_view text, IpAddress& out) {
-    const std::string terminated(text);
-    uint8_t bytes[16];
-    if (inet_pton(AF_INET, terminated.c_str(), bytes) == 1) {
-        uint32_t word_be;
-        std::memcpy(&word_be, bytes, sizeof word_be);
-        out = IpAddress::v4(word_be);
-        return true;
-    }
-    if (inet_pton(AF_INET6, terminated.c_str(), bytes) != 1) return false;
-    out = IpAddress::v6(bytes);
-    return true;
+bool read_ip(std::string_view text, IpAddress& out) {
+    const auto ip = parse_ip(text);
+    if (ip) out = *ip;
+    return ip.has_value();
 }
 
 bool parse_number(std::string_view text, unsigned max, unsigned& out) {
@@ -40,7 +32,7 @@ bool parse_endpoint(std::string_view text, Endpoint& out) {
     const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
     if (bracketed) host = host.substr(1, host.size() - 2);
     unsigned port;
-    if (!parse_ip(host, out.ip) || out.ip.is_v6() != bracketed) return false;
+    if (!read_ip(host, out.ip) || out.ip.is_v6() != bracketed) return false;
     if (!parse_number(text.substr(colon + 1), 65535, port) || port == 0) return false;
     out.port = static_cast<uint16_t>(port);
     return true;
@@ -48,7 +40,7 @@ bool parse_endpoint(std::string_view text, Endpoint& out) {
 
 bool parse_prefix(std::string_view text, IpAddress& ip, uint8_t& prefix_len) {
     const size_t slash = text.find('/');
-    if (slash == std::string_view::npos || !parse_ip(text.substr(0, slash), ip)) return false;
+    if (slash == std::string_view::npos || !read_ip(text.substr(0, slash), ip)) return false;
     unsigned length;
     if (!parse_number(text.substr(slash + 1), ip.is_v4() ? 32 : 128, length)) return false;
     prefix_len = static_cast<uint8_t>(length);
@@ -70,7 +62,7 @@ Result<void> set_memif_key(std::string_view text, std::string_view key, std::str
     } else if (key == "ip") {
         if (!parse_prefix(value, spec.ip, spec.prefix_len)) return bad(text, "ip is ADDR/LEN, such as 10.9.0.1/24");
     } else if (key == "peer") {
-        if (!parse_ip(value, spec.peer)) return bad(text, "peer is an address, such as 10.9.0.2");
+        if (!read_ip(value, spec.peer)) return bad(text, "peer is an address, such as 10.9.0.2");
     } else if (key == "signal_peer") {
         if (!parse_endpoint(value, spec.signal_peer))
             return bad(text, "signal_peer is ADDR:PORT, such as 127.0.0.1:7470 or [::1]:7470");

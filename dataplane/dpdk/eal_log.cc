@@ -29,7 +29,7 @@ void end_line(LogState& log) {
     log.line[log.length] = '\0';
     const unsigned level = static_cast<unsigned>(rte_log_cur_msg_loglevel());
     if (log.length != 0) {
-        if (level <= RTE_LOG_WARNING && log.complaint.empty()) log.complaint = log.line;
+        if (level <= RTE_LOG_ERR && log.complaint.empty()) log.complaint = log.line;
         if (log.sink != nullptr) log.sink(level, log.line);
     }
     log.length = 0;

@@ -17,7 +17,7 @@ void capture_eal_log(EalLogSink sink);
 /// Forgets the remembered complaint. Control thread.
 void forget_eal_complaint();
 
-/// The first line of warning level or worse since forget_eal_complaint(), "" if there was none. Control thread.
+/// The first line of error level or worse since forget_eal_complaint(), "" if there was none. Control thread.
 std::string eal_complaint();
 
 }  // namespace xylem::dpdk

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "dataplane/dpdk/eal_log.h"
 #include "dataplane/dpdk/kernel_interface.h"
@@ -34,8 +35,8 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec, const PortConfig&
         case PortKind::kAfXdp:
             opened = port->open_af_xdp();
             break;
-        default:
-            opened = Error{EINVAL, spec.text + ": this kind is not built in"};
+        case PortKind::kMemif:
+            opened = port->open_memif();
             break;
     }
     if (!opened) return opened.error();
@@ -64,7 +65,12 @@ Result<void> Port::open_null() {
     if (!pool) return pool.error();
     pool_ = std::move(*pool);
     if (auto probed = probe("net_null", "no-rx=1"); !probed) return probed;
-    return start(static_cast<uint16_t>(std::max(1U, config_.n_queues)), 256, false);
+    if (auto configured = configure(static_cast<uint16_t>(std::max(1U, config_.n_queues)), 256); !configured)
+        return configured;
+    rte_ether_addr mac{};
+    rte_eth_macaddr_get(port_ids_.back(), &mac);
+    std::memcpy(mac_.bytes.data(), mac.addr_bytes, mac_.bytes.size());
+    return start(false);
 }
 
 /// Makes one DPDK device of `driver` and appends it to this port.
@@ -81,9 +87,8 @@ Result<void> Port::probe(const std::string& driver, const std::string& arguments
     return {};
 }
 
-/// Configures and starts the newest device with `n_queues` in each direction. Starting a device replays its promiscuous
-/// mode, off by default: `keep_promiscuous` makes that replay what the operator had set.
-Result<void> Port::start(uint16_t n_queues, uint16_t n_rx_desc, bool keep_promiscuous) {
+/// Configures the newest device with `n_queues` in each direction.
+Result<void> Port::configure(uint16_t n_queues, uint16_t n_rx_desc) {
     const uint16_t port_id = port_ids_.back();
     rte_eth_dev_info about{};
     rte_eth_conf conf{};
@@ -96,12 +101,16 @@ Result<void> Port::start(uint16_t n_queues, uint16_t n_rx_desc, bool keep_promis
         if (failure == 0) failure = rte_eth_tx_queue_setup(port_id, q, kTxDescs, SOCKET_ID_ANY, nullptr);
         queues_.push_back({port_id, q});
     }
-    if (failure == 0 && keep_promiscuous) failure = rte_eth_promiscuous_enable(port_id);
+    return failure == 0 ? Result<void>{} : port_error(spec_, -failure, "the driver takes no queues");
+}
+
+/// Starts the newest device. That replays its promiscuous mode, off by default: `keep_promiscuous` makes it replay what
+/// the operator had set.
+Result<void> Port::start(bool keep_promiscuous) {
+    const uint16_t port_id = port_ids_.back();
+    int failure = keep_promiscuous ? rte_eth_promiscuous_enable(port_id) : 0;
     if (failure == 0) failure = rte_eth_dev_start(port_id);
-    if (failure != 0) return port_error(spec_, -failure, "the driver does not start");
-    if (rte_ether_addr mac; ifindex_ == 0 && rte_eth_macaddr_get(port_id, &mac) == 0)
-        std::memcpy(mac_.bytes.data(), mac.addr_bytes, mac_.bytes.size());
-    return {};
+    return failure == 0 ? Result<void>{} : port_error(spec_, -failure, "the driver does not start");
 }
 
 /// Drops what came in before the port knew what is ours.

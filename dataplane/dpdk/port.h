@@ -95,6 +95,7 @@ class Port {
 
     explicit Port(const PortSpec& spec, const PortConfig& config) : spec_(spec), config_(config) {}
     Result<void> open_null();
+    Result<void> open_memif();
     Result<void> open_af_packet();
     Result<void> open_af_xdp();
     Result<void> open_xdp_queue(unsigned queue, bool keep_promiscuous);
@@ -105,7 +106,8 @@ class Port {
     Result<void> sleep_on(const std::vector<int>& sockets);
     uint64_t count_packet_drops();
     Result<void> probe(const std::string& driver, const std::string& arguments);
-    Result<void> start(uint16_t n_queues, uint16_t n_rx_desc, bool keep_promiscuous);
+    Result<void> configure(uint16_t n_queues, uint16_t n_rx_desc);
+    Result<void> start(bool keep_promiscuous);
     void discard_pending();
 
     PortSpec spec_;

@@ -71,7 +71,8 @@ Result<void> Port::open_af_packet() {
     }
     if (!probed) return probed;
     if (auto adopted = adopt_packet_sockets(fds_before); !adopted) return adopted;
-    if (auto started = start(static_cast<uint16_t>(n_queues), 512, interface->is_promiscuous); !started) return started;
+    if (auto configured = configure(static_cast<uint16_t>(n_queues), 512); !configured) return configured;
+    if (auto started = start(interface->is_promiscuous); !started) return started;
     discard_pending();
     return {};
 }

@@ -83,7 +83,8 @@ Result<void> Port::open_xdp_queue(unsigned queue, bool keep_promiscuous) {
     const std::vector<int> fds_before = list_fds();
     steering_->detach();
     auto opened = probe("net_af_xdp", arguments(spec_, queue, steering_->object_path()));
-    if (opened) opened = start(1, kRingDescs, keep_promiscuous);
+    if (opened) opened = configure(1, kRingDescs);
+    if (opened) opened = start(keep_promiscuous);
     const std::vector<int> sockets = new_sockets(fds_before, AF_XDP);
     for (const int fd : sockets)
         xdp_sockets_.push_back({fd, inode_of(fd)});

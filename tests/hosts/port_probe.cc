@@ -232,6 +232,11 @@ int main(int argc, char** argv) {
     if (number(options, "level", 0) != 0) check_level(port);
     const Counts counts = run(port, options);
     collect_completions(port, n_idle);
+    if (number(options, "stay", 0) != 0) {
+        puts("done");
+        while (!input_has_ended())
+            usleep(1000);
+    }
     const auto stats = port.stats();
     printf("sent=%lu received=%lu bad=%lu missed=%lu held=%d\n", counts.sent, counts.received, counts.bad,
            static_cast<unsigned long>(stats.rx_missed_pkts),

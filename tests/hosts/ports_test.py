@@ -49,14 +49,16 @@ class Probe:
 
     def end(self):
         """Closes its input, waits; all NAME=NUMBER it printed, and the exit status as `exit`, its complaint as `error`."""
-        out, error = self.process.communicate(timeout=DEADLINE_S + 10)
+        self.process.stdin.close()
+        out, error = self.process.stdout.read(), self.process.stderr.read()
+        self.process.wait()
         found = {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", out)}
         found.update(exit=self.process.returncode, error=error.strip())
         return found
 
     def kill(self):
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 class PortsCase(unittest.TestCase):
@@ -91,6 +93,11 @@ class PortsCase(unittest.TestCase):
             for stream in (probe.process.stdin, probe.process.stdout, probe.process.stderr):
                 stream.close()
 
+    def go(self, *probes):
+        for probe in probes:
+            probe.process.stdin.write("go\n")
+            probe.process.stdin.flush()
+
     def probe(self, end, kind, *options, prefix=()):
         namespace, peer, host, other = (self.a, self.b, 1, 2) if end == "a" else (self.b, self.a, 2, 1)
         peer_mac = re.search(r"link/ether (\S+)", run("ip", "-n", peer, "link", "show", f"xy{'b' if end == 'a' else 'a'}"))
@@ -124,9 +131,7 @@ class PortsCase(unittest.TestCase):
         ends = [self.probe(end, kind, *options, prefix=prefix) for end in "ab"]
         for probe in ends:
             probe.wait_ready()
-        for probe in ends:
-            probe.process.stdin.write("go\n")
-            probe.process.stdin.flush()
+        self.go(*ends)
         for probe in ends:
             counts = probe.end()
             self.assertEqual((counts["received"], counts["bad"], counts["held"], counts["exit"]), (N_FRAMES, 0, 0, 0))
@@ -137,7 +142,7 @@ class PortsCase(unittest.TestCase):
         a = self.probe("a", kind, "send=100")
         a.wait_ready()
         self.assertEqual(a.end()["sent"], 100)
-        b.process.stdin.write("go\n")
+        self.go(b)
         counts = b.end()
         self.assertEqual((counts["taken"], counts["unannounced"], counts["readable_when_empty"]), (100, 0, 0))
 
@@ -317,6 +322,57 @@ class AfXdpPortWithTwoQueues(PortsCase):
         self.assertGreater(counts["queue0"], 0)
         self.assertGreater(counts["queue1"], 0)
         self.assertEqual(self.program_id("b"), 0)
+
+
+class MemifPort(PortsCase):
+    def probe_memif(self, role, *options, path="wire", lab="lab_ports=1"):
+        """Without namespaces: the wire is shared memory."""
+        ours, peer = (1, 2) if role == "server" else (2, 1)
+        port = (f"memif:{self.runtime.name}/{path},role={role},ip=10.9.0.{ours}/24,peer=10.9.0.{peer},"
+                "signal_peer=127.0.0.1:7470")
+        probe = Probe(self.a, port, f"seconds={DEADLINE_S}", *options, lab)
+        self.probes.append(probe)
+        return probe
+
+    def assert_both_ways(self):
+        options = (f"send={N_FRAMES}", "window=1024", "bytes=1400", "go=1")
+        client = self.probe_memif("client", *options, f"receive={N_FRAMES}", "stay=1")
+        server = self.probe_memif("server", *options, f"receive={N_FRAMES}", "stay=1")
+        for probe in (server, client):
+            probe.wait_ready()
+        self.go(server, client)
+        for probe in (server, client):  # a peer that leaves takes along what was not read yet, or shows it again
+            self.assertEqual(probe.process.stdout.readline().strip(), "done")
+        for probe in (client, server):
+            counts = probe.end()
+            self.assertEqual((counts["received"], counts["bad"], counts["held"], counts["exit"]), (N_FRAMES, 0, 0, 0))
+
+    def test_frames_arrive_intact_both_ways_and_the_socket_is_removed(self):
+        self.assert_both_ways()
+        self.assertFalse(os.path.exists(f"{self.runtime.name}/wire"))
+
+    def test_stale_socket_of_a_killed_server_is_replaced(self):
+        killed = self.probe_memif("server", "hold=1")
+        killed.wait_ready()
+        killed.process.kill()
+        killed.process.wait()
+        self.assertTrue(os.path.exists(f"{self.runtime.name}/wire"))
+        self.assert_both_ways()
+
+    def test_socket_of_a_living_server_is_left_alone(self):
+        first = self.probe_memif("server", "hold=1")
+        first.wait_ready()
+        self.assert_refused(self.probe_memif("server"), "another process listens")
+        self.assertEqual(first.end()["exit"], 0)
+
+    def test_file_that_is_no_socket_is_left_alone(self):
+        with open(f"{self.runtime.name}/wire", "w", encoding="ascii"):
+            pass
+        self.assert_refused(self.probe_memif("server"), "is not a socket")
+        self.assertTrue(os.path.exists(f"{self.runtime.name}/wire"))
+
+    def test_it_is_refused_unless_lab_ports_are_allowed(self):
+        self.assert_refused(self.probe_memif("server", lab="lab_ports=0"), "--lab-ports")
 
 
 if __name__ == "__main__":
