@@ -96,12 +96,10 @@ Verdict Image::accept_reliable(const DataFrame& frame, uint64_t now) {
     if (!is_based_) [[unlikely]]
         fix_base(abi::position(frame.cell, frame.offset));
     if (frame.cell < current_cell()) return is_live_ ? Verdict::kDuplicate : Verdict::kBehind;
+    note_frame_end(frame);
     if (frame.cell >= window_end_cell()) return Verdict::kBeyondWindow;
     CellState& state = touch(frame.cell);
-    if (frame.offset > state.fill) {
-        note_frame_end(frame);
-        return Verdict::kHole;
-    }
+    if (frame.offset > state.fill) return Verdict::kHole;
     const Verdict verdict = store(state, frame);
     if (verdict == Verdict::kAccepted) advance(now);
     return verdict;
@@ -123,7 +121,6 @@ Verdict Image::store(CellState& state, const DataFrame& frame) {
     set_bit(seen_.get(), frame.cell);
     if (state.is_closed) set_bit(closed_.get(), frame.cell);
     top_cell_ = std::max(top_cell_, frame.cell);
-    note_frame_end(frame);
     return Verdict::kAccepted;
 }
 

@@ -16,6 +16,7 @@ Verdict Image::accept_best_effort(const DataFrame& frame, uint64_t now) {
         fix_base(abi::position(frame.cell, frame.offset));
     }
     if (frame.cell < current_cell()) return Verdict::kBehind;
+    note_frame_end(frame);
     if (!make_room_for(frame, now)) return Verdict::kHole;
     const CellState* held = state_of(frame.cell);
     const bool is_beyond_gap = frame.offset > (held != nullptr ? held->fill : 0);
