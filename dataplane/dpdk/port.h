@@ -69,6 +69,9 @@ class Port {
     /// Readable as long as a frame waits to be received; -1 where there is nothing to sleep on (null, memif). Not the
     /// caller's.
     int wait_fd() const { return wait_fd_; }
+    /// Call when wait_fd() reports an error: a link that went down leaves one behind, and the descriptor would stay
+    /// ready for ever, also after the link is up again. The only call here for the worker besides rx and tx.
+    void clear_wait_error();
     bool link_is_up() const;
     /// 0: unknown.
     uint64_t link_speed_bps() const;

@@ -100,6 +100,15 @@ Result<void> Port::apply_packet_filter() {
     return {};
 }
 
+void Port::clear_wait_error() {
+    int error;
+    socklen_t length = sizeof error;
+    for (const int fd : packet_sockets_)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    for (const XdpSocket& socket : xdp_sockets_)
+        getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+}
+
 /// Frames that found the ring full, ever. The kernel's count starts anew whenever it is asked.
 uint64_t Port::count_packet_drops() {
     for (const int fd : packet_sockets_) {

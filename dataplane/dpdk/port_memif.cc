@@ -26,7 +26,8 @@ constexpr unsigned kFrames = 8191;
 constexpr auto kServerWait = std::chrono::seconds(10);
 constexpr auto kServerRetry = std::chrono::milliseconds(20);
 
-/// A living socket of another type answers "wrong type" and notices nothing; a real connection and its end abort the driver.
+/// A living socket of another type answers "wrong type" and notices nothing; a real connection and its end abort the
+/// driver.
 bool has_listener(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

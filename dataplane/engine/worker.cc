@@ -304,6 +304,12 @@ uint64_t Worker::next_deadline() const {
     return at;
 }
 
+/// A link that went down: its descriptor would be ready for ever.
+void Worker::clear_wait_error(int fd) {
+    for (WorkerPort& port : ports_)
+        if (port.port->wait_fd() == fd) port.port->clear_wait_error();
+}
+
 void Worker::sleep() {
     for (WorkerPort& port : ports_)
         port.egress->poke();
@@ -317,7 +323,9 @@ void Worker::sleep() {
         const uint64_t ns = deadline > now ? (deadline - now) * 1000 / context_.us : 0;
         const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
         epoll_event events[16];
-        epoll_pwait2(epoll_fd_, events, 16, &timeout, nullptr);
+        const int n = epoll_pwait2(epoll_fd_, events, 16, &timeout, nullptr);
+        for (int i = 0; i < n; ++i)
+            if ((events[i].events & EPOLLERR) != 0) clear_wait_error(events[i].data.fd);
         idle_sleeps.add(1);
     }
     for (App* app = apps_.front(); app != nullptr; app = apps_.next(*app))

@@ -97,6 +97,7 @@ class Worker {
     bool is_idle_for_long(Stream& stream) const;
     void notify(Notice notice);
     void flush_notices();
+    void clear_wait_error(int fd);
     void sleep();
     bool has_pending() const;
     uint64_t next_deadline() const;

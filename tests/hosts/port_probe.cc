@@ -50,7 +50,7 @@ unsigned long number(const Options& options, const char* key, unsigned long othe
 }
 
 struct Counts {
-    unsigned long sent = 0, received = 0, bad = 0;
+    unsigned long sent = 0, received = 0, bad = 0, idle_wakes = 0;
     std::vector<unsigned long> by_queue;
 };
 
@@ -164,6 +164,14 @@ void check_level(Port& port) {
     printf("taken=%u unannounced=%u readable_when_empty=%d\n", n_taken, n_unannounced, poll(&wait, 1, 0));
 }
 
+/// Sleeps until a frame waits, at most 50 ms; counts the times it was woken for nothing.
+void wait_for_frames(Port& port, Counts& counts) {
+    pollfd wait{port.wait_fd(), POLLIN, 0};
+    if (poll(&wait, 1, 50) != 1) return;
+    if ((wait.revents & POLLIN) == 0) ++counts.idle_wakes;
+    if ((wait.revents & POLLERR) != 0) port.clear_wait_error();
+}
+
 Counts run(Port& port, const Options& options) {
     const unsigned long n_send = number(options, "send", 0), n_receive = number(options, "receive", 0);
     const bool holds = number(options, "hold", 0) != 0,
@@ -182,10 +190,7 @@ Counts run(Port& port, const Options& options) {
             send_some(port, static_cast<uint16_t>(counts.sent / kBurst % port.n_queues()), headers, payload_bytes,
                       n_due, counts);
         if (counts.sent == n_send && (holds ? input_has_ended() : counts.received >= n_receive)) break;
-        if (sleeps && n_due == 0) {
-            pollfd wait{port.wait_fd(), POLLIN, 0};
-            poll(&wait, 1, 50);
-        }
+        if (sleeps && n_due == 0) wait_for_frames(port, counts);
     }
     return counts;
 }
@@ -238,8 +243,8 @@ int main(int argc, char** argv) {
             usleep(1000);
     }
     const auto stats = port.stats();
-    printf("sent=%lu received=%lu bad=%lu missed=%lu held=%d\n", counts.sent, counts.received, counts.bad,
-           static_cast<unsigned long>(stats.rx_missed_pkts),
+    printf("sent=%lu received=%lu bad=%lu idle_wakes=%lu missed=%lu held=%d\n", counts.sent, counts.received,
+           counts.bad, counts.idle_wakes, static_cast<unsigned long>(stats.rx_missed_pkts),
            static_cast<int>(n_idle) - static_cast<int>(port.frames().n_free()));
     const auto verdicts = port.steering_counters();
     printf("steering data=%lu group=%lu no_socket=%lu fragment=%lu pass=%lu\n", verdicts[0], verdicts[1], verdicts[2],

@@ -146,6 +146,20 @@ class PortsCase(unittest.TestCase):
         counts = b.end()
         self.assertEqual((counts["taken"], counts["unannounced"], counts["readable_when_empty"]), (100, 0, 0))
 
+    def assert_link_may_go_down_and_come_back(self, kind):
+        """It wakes the sleeper a few times, not for ever; frames arrive as before."""
+        b = self.probe("b", kind, "hold=1", "sleep=1")
+        b.wait_ready()
+        for state in ("down", "up") * 3:
+            run("ip", "-n", self.b, "link", "set", "xyb", state)
+        wait_until(lambda: "LOWER_UP" in run("ip", "-n", self.b, "link", "show", "xyb"), "link up")
+        a = self.probe("a", kind, "send=100")
+        a.wait_ready()
+        self.assertEqual(a.end()["sent"], 100)
+        counts = b.end()
+        self.assertEqual(counts["received"], 100)
+        self.assertLess(counts["idle_wakes"], 50)
+
     def assert_kernel_keeps_the_rest(self, kind):
         """ICMP, TCP and other UDP over the interface while its port is open."""
         b = self.probe("b", kind, "hold=1", "sleep=1")
@@ -200,6 +214,9 @@ class AfPacketPort(PortsCase):
     def test_every_waiting_frame_is_announced(self):
         self.assert_every_waiting_frame_is_announced("af_packet")
 
+    def test_link_may_go_down_and_come_back(self):
+        self.assert_link_may_go_down_and_come_back("af_packet")
+
     def test_kernel_keeps_everything_else(self):
         self.assert_kernel_keeps_the_rest("af_packet")
 
@@ -241,6 +258,9 @@ class AfXdpPort(PortsCase):
 
     def test_every_waiting_frame_is_announced(self):
         self.assert_every_waiting_frame_is_announced("af_xdp")
+
+    def test_link_may_go_down_and_come_back(self):
+        self.assert_link_may_go_down_and_come_back("af_xdp")
 
     def test_kernel_keeps_everything_else(self):
         self.assert_kernel_keeps_the_rest("af_xdp")
