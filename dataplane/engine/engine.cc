@@ -14,6 +14,7 @@
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/engine/labels.h"
 #include "dataplane/engine/worker.h"
+#include "dataplane/xdp/steering.h"
 
 namespace xylem::engine {
 
@@ -138,6 +139,7 @@ EngineImpl::~EngineImpl() {
 }
 
 Result<void> EngineImpl::open_ports(const EngineConfig& config) {
+    xdp::remove_leftovers(config.runtime_dir);
     const dpdk::PortConfig port_config{config.data_port, config.runtime_dir, 1, config.lab_ports};
     for (const PortSpec& spec : config.ports) {
         if (spec.kind == dpdk::PortKind::kLocal) continue;

@@ -7,25 +7,28 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
 namespace xylem::xdp {
 namespace {
 
-/// Program ids start anew with each boot, interface indexes with each network namespace.
-std::string boot_and_namespace() {
-    char boot_id[40] = {};
+/// Program ids start anew with each boot.
+std::string boot_id() {
+    char id[40] = {};
     const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        const ssize_t n = read(fd, boot_id, sizeof boot_id - 1);
-        boot_id[n > 0 ? strcspn(boot_id, "\n") : 0] = '\0';
-        close(fd);
-    }
+    if (fd < 0) return "?";
+    const ssize_t n = read(fd, id, sizeof id - 1);
+    close(fd);
+    id[n > 0 ? strcspn(id, "\n") : 0] = '\0';
+    return id;
+}
+
+/// Interface indexes start anew with each network namespace.
+uint64_t network_namespace() {
     struct stat net {};
-    stat("/proc/self/ns/net", &net);
-    return std::string(boot_id) + " " + std::to_string(net.st_ino);
+    return stat("/proc/self/ns/net", &net) == 0 ? net.st_ino : 0;
 }
 
 bool is_ours(int fd) {
@@ -45,7 +48,8 @@ Record::Record(Record&& other) noexcept
       path_(std::move(other.path_)),
       ifindex_(other.ifindex_),
       fd_(std::exchange(other.fd_, -1)),
-      program_id_(other.program_id_) {}
+      program_id_(other.program_id_),
+      is_foreign_(other.is_foreign_) {}
 
 Record& Record::operator=(Record&& other) noexcept {
     std::swap(text_, other.text_);
@@ -53,6 +57,7 @@ Record& Record::operator=(Record&& other) noexcept {
     std::swap(ifindex_, other.ifindex_);
     std::swap(fd_, other.fd_);
     std::swap(program_id_, other.program_id_);
+    std::swap(is_foreign_, other.is_foreign_);
     return *this;
 }
 
@@ -81,21 +86,22 @@ Result<Record> Record::open(const std::string& text, const std::string& runtime_
     return record;
 }
 
-std::string Record::line(uint32_t program_id) const {
-    return std::to_string(program_id) + " " + std::to_string(ifindex_) + " " + boot_and_namespace() + "\n";
-}
-
 void Record::read_back() {
-    char found[256];
+    char found[256], boot[64];
     const ssize_t n = pread(fd_, found, sizeof found - 1, 0);
     if (n <= 0) return;
     found[n] = '\0';
-    const uint32_t id = static_cast<uint32_t>(strtoul(found, nullptr, 10));
-    program_id_ = line(id) == found ? id : 0;
+    unsigned id;
+    int ifindex;
+    unsigned long net;
+    if (sscanf(found, "%u %d %lu %63s", &id, &ifindex, &net, boot) != 4 || boot_id() != boot) return;
+    is_foreign_ = net != network_namespace();
+    if (!is_foreign_ && ifindex == ifindex_) program_id_ = id;
 }
 
 Result<void> Record::remember(uint32_t program_id) {
-    const std::string now = line(program_id);
+    const std::string now = std::to_string(program_id) + " " + std::to_string(ifindex_) + " " +
+                            std::to_string(network_namespace()) + " " + boot_id() + "\n";
     const auto n = static_cast<ssize_t>(now.size());
     if (ftruncate(fd_, 0) != 0 || pwrite(fd_, now.data(), now.size(), 0) != n)
         return Error{errno, text_ + ": cannot write " + path_ + " (" + strerror(errno) + ")"};

@@ -24,6 +24,8 @@ class Record {
 
     /// The program that the file names, 0 if it names none that can be ours still.
     uint32_t program_id() const { return program_id_; }
+    /// The file was written in another network namespace since this boot: what it names may be alive there.
+    bool is_foreign() const { return is_foreign_; }
     /// Writes that `program_id` is ours.
     Result<void> remember(uint32_t program_id);
     /// Removes the file.
@@ -31,12 +33,12 @@ class Record {
 
   private:
     void read_back();
-    std::string line(uint32_t program_id) const;
 
     std::string text_, path_;
     int ifindex_ = 0;
     int fd_ = -1;
     uint32_t program_id_ = 0;
+    bool is_foreign_ = false;
 };
 
 }  // namespace xylem::xdp

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -52,6 +54,11 @@ std::string program_name(uint32_t id) {
     return is_known ? about.name : "";
 }
 
+bool may_be_ours(uint32_t id) {
+    const std::string name = program_name(id);
+    return name.empty() || name == XYLEM_STEER_PROGRAM;
+}
+
 xylem_steer_group group_key(const IpAddress& group, uint16_t udp_port) {
     xylem_steer_group key{};
     std::memcpy(key.address, group.bytes.data(), group.is_v4() ? 4 : 16);
@@ -63,6 +70,25 @@ xylem_steer_group group_key(const IpAddress& group, uint16_t udp_port) {
 bool is_same(const xylem_steer_group& a, const xylem_steer_group& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
 }  // namespace
+
+void remove_leftovers(const std::string& runtime_dir) {
+    constexpr char kPrefix[] = "xdp-";
+    std::vector<std::string> interfaces;
+    DIR* dir = opendir(runtime_dir.c_str());
+    if (dir == nullptr) return;
+    while (const dirent* entry = readdir(dir))
+        if (strncmp(entry->d_name, kPrefix, strlen(kPrefix)) == 0)
+            interfaces.emplace_back(entry->d_name + strlen(kPrefix));
+    closedir(dir);
+    for (const std::string& interface : interfaces) {
+        const int ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
+        auto record = Record::open(kPrefix + interface, runtime_dir, interface, ifindex);
+        if (!record || record->is_foreign()) continue;
+        const uint32_t id = record->program_id();
+        if (id != 0 && attached_program(ifindex) == id && may_be_ours(id)) bpf_xdp_detach(ifindex, 0, nullptr);
+        if (id == 0 || attached_program(ifindex) != id) record->forget();
+    }
+}
 
 Result<std::unique_ptr<Steering>> Steering::prepare(const SteeringPlace& place) {
     libbpf_set_print(nullptr);

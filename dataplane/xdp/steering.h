@@ -26,6 +26,11 @@ struct SteeringPlace {
     std::string runtime_dir;
 };
 
+/// Removes the programs that killed daemons of this runtime directory left on interfaces of this network namespace,
+/// whichever ports they had, and forgets them. What a living daemon holds, and what is foreign, stays. Call once at
+/// start.
+void remove_leftovers(const std::string& runtime_dir);
+
 class Steering {
   public:
     using Counters = std::array<uint64_t, XYLEM_STEER_N_VERDICTS>;  // by xylem_steer_verdict

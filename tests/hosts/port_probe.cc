@@ -217,6 +217,7 @@ int main(int argc, char** argv) {
     if (!spec) return fprintf(stderr, "%s\n", spec.error().what.c_str()), 2;
     const auto eal = Eal::init({.n_workers = 0});
     if (!eal) return fprintf(stderr, "%s\n", eal.error().what.c_str()), 1;
+    if (number(options, "clean", 0) != 0) xylem::xdp::remove_leftovers(text(options, "runtime_dir", "."));
     const auto opened = Port::open(*spec, {.data_udp_port = static_cast<uint16_t>(number(options, "data_port", 7471)),
                                            .runtime_dir = text(options, "runtime_dir", "."),
                                            .n_queues = static_cast<unsigned>(number(options, "queues", 1)),

@@ -281,6 +281,23 @@ class AfXdpPort(PortsCase):
         self.assert_both_ways("af_xdp")
         self.assert_nothing_left("b")
 
+    def test_program_of_a_killed_daemon_is_removed_by_one_without_that_port(self):
+        killed = self.probe("b", "af_xdp", "hold=1")
+        killed.wait_ready()
+        killed.process.kill()
+        killed.process.wait()
+        living = self.probe("a", "af_xdp", "hold=1")
+        living.wait_ready()
+        for end in "ab":
+            next_one = Probe(getattr(self, end), "null", f"runtime_dir={self.runtime.name}/{end}", "clean=1")
+            self.probes.append(next_one)
+            next_one.wait_ready()
+            self.assertEqual(next_one.end()["exit"], 0)
+        self.assert_nothing_left("b")
+        self.assertNotEqual(self.program_id("a"), 0)
+        self.assertEqual(living.end()["exit"], 0)
+        self.assert_nothing_left("a")
+
     def test_foreign_program_is_named_and_left_attached(self):
         run("ip", "-n", self.a, "link", "set", "dev", "xya", "xdp", "obj", XDP_OBJECT, "sec", "xdp")
         foreign = self.program_id("a")
@@ -294,7 +311,7 @@ class AfXdpPort(PortsCase):
         foreign = self.program_id("a")
         record = f"{self.runtime.name}/a/xdp-xya"
         with open(record, "w", encoding="ascii") as file:
-            file.write(f"{foreign} 2 some-other-boot 1\n")
+            file.write(f"{foreign} 2 1 some-other-boot\n")
         self.assert_refused(self.probe("a", "af_xdp"), f"id {foreign} ")
         self.assertEqual(self.program_id("a"), foreign)
 
