@@ -31,6 +31,10 @@ constexpr unsigned kMaxSlot =
     16384;  // no longer frames than jumbo ones: the loopback's 64 KiB would cost a megabyte per 16 frames
 constexpr unsigned kRoomyRingBytes = 8 << 20, kFrugalRingBytes = 2 << 20;
 
+// Room for a whole ring of frames under way. With the usual 208 KiB, some 90 frames, the kernel may stop in the middle
+// of the ring; the driver calls the rest sent, and it lies there until somebody sends again.
+constexpr int kSendBufferBytes = 64 << 20;
+
 /// A frame slot is a power of two, since a block (64 KiB) holds a whole number of them.
 unsigned frame_slot_bytes(unsigned mtu) {
     unsigned bytes = 2048;
@@ -82,8 +86,10 @@ Result<void> Port::adopt_packet_sockets(const std::vector<int>& fds_before) {
     packet_sockets_ = new_sockets(fds_before, AF_PACKET);
     if (packet_sockets_.empty()) return port_error(spec_, EIO, "the driver's packet socket was not found");
     const int on = 1;
-    for (const int fd : packet_sockets_)
+    for (const int fd : packet_sockets_) {
         setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBufferBytes, sizeof kSendBufferBytes);
+    }
     if (auto applied = apply_packet_filter(); !applied) return applied;
     return sleep_on(packet_sockets_);
 }

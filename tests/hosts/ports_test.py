@@ -126,8 +126,8 @@ class PortsCase(unittest.TestCase):
         return process
 
     def assert_both_ways(self, kind, prefix=()):
-        """No more than 1024 frames are under way in each direction: a receiver that sleeps has room for 2048."""
-        options = (f"send={N_FRAMES}", f"receive={N_FRAMES}", "window=1024", "bytes=1400", "sleep=1", "go=1")
+        """At most 1024 frames are under way in each direction (512 ahead of a peer that is 512 ahead): a sleeper has room for 2048."""
+        options = (f"send={N_FRAMES}", f"receive={N_FRAMES}", "window=512", "bytes=1400", "sleep=1", "go=1")
         ends = [self.probe(end, kind, *options, prefix=prefix) for end in "ab"]
         for probe in ends:
             probe.wait_ready()
@@ -372,7 +372,7 @@ class MemifPort(PortsCase):
         return probe
 
     def assert_both_ways(self):
-        options = (f"send={N_FRAMES}", "window=1024", "bytes=1400", "go=1")
+        options = (f"send={N_FRAMES}", "window=512", "bytes=1400", "go=1")
         client = self.probe_memif("client", *options, f"receive={N_FRAMES}", "stay=1")
         server = self.probe_memif("server", *options, f"receive={N_FRAMES}", "stay=1")
         for probe in (server, client):
