@@ -108,7 +108,7 @@ class Image {
         uint64_t cell = ~0ULL;  // the cell that the rest speaks of: wrapping clears nothing
         uint64_t seen_at = 0;   // best effort: when its first frame came
         uint32_t fill = 0;
-        uint16_t boundary = 0;  // best effort: a record boundary at or below fill
+        uint16_t boundary = 0;  // best effort: where the last START frame began, at or below fill
         bool is_closed = false;
     };
 

@@ -85,10 +85,7 @@ void Image::give_up_to(Position resume) {
     published_ = resume;
     publish();
     CellState& state = touch(resume_cell);
-    if (state.fill < abi::offset_of(resume)) {
-        state.fill = abi::offset_of(resume);
-        state.boundary = static_cast<uint16_t>(state.fill);
-    }
+    state.fill = std::max(state.fill, abi::offset_of(resume));
 }
 
 /// Turns [end of the last whole record, until) into a gap record. A record that was cut by the loss may be published in
@@ -101,12 +98,12 @@ void Image::close_gap_in_cell(CellState& state, uint32_t until) {
     auto* header = reinterpret_cast<uint64_t*>(cell_bytes(state.cell) + at);
     __atomic_store_n(header, word, __ATOMIC_RELEASE);  // partner: the acquire load of `published` that follows it
     state.fill = until;
-    state.boundary = static_cast<uint16_t>(until);
     lost_bytes_ += until - at;
     ++n_gaps_;
 }
 
-/// The end of the last record that lies whole within the cell's fill. The headers were written by a remote sender.
+/// The end of the last record that lies whole within the cell's fill, from the last START frame on. The headers were
+/// written by a remote sender.
 uint32_t Image::whole_records_end(const CellState& state) const {
     const uint8_t* cell = cell_bytes(state.cell);
     uint32_t at = state.boundary;

@@ -54,6 +54,14 @@ class ImageTest : public ::testing::Test {
         return image.accept({cell, offset, length, starts, ends_cell, bytes + offset}, now);
     }
 
+    /// `n` bytes of a record of `length` payload bytes.
+    void cut_record(uint64_t cell, uint32_t offset, uint32_t length, uint32_t n) {
+        uint8_t bytes[256] = {};
+        const abi::RecordHeader header{length, abi::kRecordMessage, abi::kRecordBegin | abi::kRecordEnd, 0};
+        std::memcpy(bytes, &header, sizeof(header));
+        EXPECT_EQ(image.accept({cell, offset, n, kStart, kOpen, bytes}, now), Verdict::kAccepted);
+    }
+
     std::vector<NakRange> missing() {
         NakRange ranges[64];
         return {ranges, ranges + image.missing(ranges, 64)};
@@ -287,16 +295,39 @@ TEST_F(ImageTest, GapInACellBecomesAGapRecordAtOnce) {
 
 TEST_F(ImageTest, RecordThatWasCutByALossIsPartOfTheGap) {
     make_live(0, 0);
-    uint8_t bytes[64] = {};
-    const abi::RecordHeader longer{100, abi::kRecordMessage, abi::kRecordBegin | abi::kRecordEnd, 0};
     records(0, 0, 16);
-    std::memcpy(bytes, &longer, sizeof(longer));
-    image.accept({0, 16, 32, true, false, bytes}, now);
+    cut_record(0, 16, 100, 32);
     EXPECT_EQ(number_of_messages(), 1U);
     EXPECT_EQ(records(0, 160, 32), Verdict::kAccepted);
     EXPECT_EQ(number_of_messages(), 3U);
     EXPECT_EQ(reader->lost_bytes, 144U);
     EXPECT_EQ(reader->position(), position(0, 192));
+}
+
+TEST_F(ImageTest, LateStartInsideAGapIsNoBoundary) {
+    make_live(0, 0);
+    for (uint64_t cell = 0; cell < 64; ++cell)
+        piece(cell, 0, 256, kStart, kEnds);  // the slots hold old bytes
+    records(64, 0, 16);
+    records(64, 48, 16);
+    EXPECT_EQ(records(64, 32, 72), Verdict::kAccepted) << "late, from inside the gap; new from 64, cut after 96";
+    records(64, 208, 16);
+    reader->drain();
+    EXPECT_EQ(reader->position(), position(64, 224));
+    EXPECT_EQ(reader->gaps.size(), 2U);
+}
+
+TEST_F(ImageTest, CutRecordAfterAResumptionInsideACellIsFound) {
+    make_live(0, 0);
+    for (uint64_t cell = 0; cell < 64; ++cell)
+        piece(cell, 0, 256, kStart, kEnds);
+    records(640, 32, 16);
+    cut_record(640, 48, 100, 32);
+    EXPECT_EQ(records(640, 160, 16), Verdict::kAccepted);
+    reader->drain();
+    EXPECT_EQ(reader->position(), position(640, 176));
+    ASSERT_EQ(reader->gaps.size(), 1U);
+    EXPECT_EQ(reader->gaps[0].length, 160 - 48 - 8U);
 }
 
 TEST_F(ImageTest, FrameWithoutStartDoesNotEndAGap) {
