@@ -218,10 +218,10 @@ void Image::go_live(Position p0, uint64_t now) {
 }
 
 void Image::set_final(Position end, uint64_t now) {
-    if (!is_position(end)) return;
+    if (!is_position(end) || final_ != abi::kNoPosition) return;
     final_ = end;
     note_end(end);
-    if (is_waiting() && hole_since_ == kNever) hole_since_ = now;
+    if (is_based_ && is_waiting() && hole_since_ == kNever) hole_since_ = now;
     header().final.store(end, std::memory_order_release);  // partner: readers' acquire loads
 }
 

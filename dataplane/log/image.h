@@ -79,7 +79,8 @@ class Image {
     Position highest_seen() const { return highest_; }
     /// A heartbeat told where the sender is.
     void note_end(Position end);
-    /// Where the stream ends (Close). Best effort: what is missing before it is given up after the reorder time.
+    /// Where the stream ends (Close); the first one stands. Best effort: what is missing before it is given up after
+    /// the reorder time.
     void set_final(Position end, uint64_t now);
 
     /// Reliable: the position that all readers have passed (the caller clamps each reader; this clamps to what is

@@ -459,6 +459,17 @@ TEST_F(ImageTest, LostTailOverSeveralCellsIsOneGap) {
     EXPECT_EQ(image.n_gaps(), 1U);
 }
 
+TEST_F(ImageTest, EndBeforeTheStartMovesNothingBack) {  // Invariant 4
+    image.set_final(position(3, 120), now);
+    EXPECT_EQ(image.deadline(), ~0ULL) << "where it starts is not known";
+    image.go_live(cell_start(9), now);
+    image.set_final(position(2, 8), now);
+    EXPECT_EQ(image.deadline(), ~0ULL);
+    EXPECT_FALSE(image.on_timer(now + kReorderTime));
+    EXPECT_EQ(image.published(), cell_start(9));
+    EXPECT_EQ(image.header().final.load(), position(3, 120)) << "the first one stands";
+}
+
 TEST_F(ImageTest, RecordLengthsOfAHostileSenderStayWithinTheCell) {  // Invariant 4
     for (uint32_t length : {0xFFFFFFFFU, 0xFFFFFFF8U, 0xFFFFFFF0U, 257U, 249U, 65536U}) {
         make_live(0, 0);
