@@ -31,9 +31,9 @@ TEST_P(ReliableStreamTest, ArrivesIntactAtEveryReplica) {
     EXPECT_FALSE(sender.has_finished);
     world.finish(sender);
     EXPECT_TRUE(world.run_until([&] { return sender.has_finished; }));
+    if (GetParam().loss == 0.01) return;  // so little may miss a replica altogether
     for (const auto& leaf : world.leaves)
-        if (GetParam().loss != 0.01)  // that may miss a replica altogether
-            EXPECT_EQ(leaf->replica.repaired_bytes.get() != 0, GetParam().loss > 0);
+        EXPECT_EQ(leaf->replica.repaired_bytes.get() != 0, GetParam().loss > 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Weathers, ReliableStreamTest,
