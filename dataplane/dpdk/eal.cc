@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/dpdk/eal.h"
 
+#include <fcntl.h>
 #include <rte_bus_vdev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -79,7 +80,26 @@ void remove_empty_runtime_dir() {
     rmdir(dir.c_str());
 }
 
+/// EAL writes its fatal errors to standard error by itself, past any log; what it said is in eal_complaint() too.
+class SilentStderr {
+  public:
+    SilentStderr() : kept_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)), null_(open("/dev/null", O_WRONLY | O_CLOEXEC)) {
+        if (kept_ >= 0 && null_ >= 0) dup2(null_, STDERR_FILENO);
+    }
+    ~SilentStderr() {
+        if (kept_ >= 0) dup2(kept_, STDERR_FILENO);
+        for (const int fd : {kept_, null_})
+            if (fd >= 0) close(fd);
+    }
+    SilentStderr(const SilentStderr&) = delete;
+    SilentStderr& operator=(const SilentStderr&) = delete;
+
+  private:
+    int kept_, null_;
+};
+
 int start_eal(std::vector<std::string> arguments) {
+    const SilentStderr silence;
     std::vector<char*> argv;
     for (std::string& argument : arguments)
         argv.push_back(argument.data());
@@ -107,14 +127,15 @@ Result<Eal> Eal::init(const EalConfig& config) {
     capture_eal_log(config.log);
     forget_eal_complaint();
     has_started = true;
-    if (start_eal(eal_arguments(config, *lcores)) < 0) {
-        const std::string complaint = eal_complaint();
-        return Error{rte_errno != 0 ? rte_errno : EIO,
-                     "DPDK does not start" +
-                         (config.huge_pages ? std::string(" with huge pages (are any free in /proc/meminfo?)") : "") +
-                         ": " + (complaint.empty() ? strerror(rte_errno) : complaint)};
-    }
+    const bool is_up = start_eal(eal_arguments(config, *lcores)) >= 0;
+    const int code = rte_errno != 0 ? rte_errno : EIO;
     remove_empty_runtime_dir();
+    if (!is_up) {
+        std::string complaint = eal_complaint();
+        if (complaint.ends_with('.')) complaint.pop_back();
+        const std::string cure = config.huge_pages ? "; huge pages are reserved with `sysctl vm.nr_hugepages=N`" : "";
+        return Error{code, "DPDK does not start: " + complaint + cure};
+    }
     return Eal(n_workers);
 }
 

@@ -101,13 +101,13 @@ TEST_F(PortTest, InterfaceThatDoesNotExistIsNamed) {
 }
 
 /// Runs port_probe as nobody (or as whoever we are, if that is not root) in `home`; its exit status.
-int run_unprivileged(const char* port, const std::string& home) {
+int run_unprivileged(const char* port, const std::string& home, const char* option = "send=100") {
     const int program = open(PORT_PROBE, O_RDONLY);
     const pid_t child = fork();
     if (child == 0) {
         if (chdir(home.c_str()) != 0 || (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))) _exit(99);
         const std::string runtime = "XDG_RUNTIME_DIR=" + home;
-        char* const argv[] = {const_cast<char*>("port_probe"), const_cast<char*>(port), const_cast<char*>("send=100"),
+        char* const argv[] = {const_cast<char*>("port_probe"), const_cast<char*>(port), const_cast<char*>(option),
                               nullptr};
         char* const environment[] = {const_cast<char*>(runtime.c_str()), nullptr};
         fexecve(program, argv, environment);
@@ -132,6 +132,12 @@ class UnprivilegedTest : public testing::Test {
 
 TEST_F(UnprivilegedTest, StartsWithoutHugePagesAndLeavesNoFile) {
     EXPECT_EQ(run_unprivileged("null", home_), 0);
+    EXPECT_TRUE(std::filesystem::is_empty(home_));
+}
+
+TEST_F(UnprivilegedTest, FailedStartLeavesNoFile) {
+    EXPECT_EQ(run_unprivileged("null", home_, "workers=9999"), 1);
+    EXPECT_EQ(run_unprivileged("null", home_, "memory_mb=2000000000"), 1);
     EXPECT_TRUE(std::filesystem::is_empty(home_));
 }
 

@@ -215,7 +215,9 @@ int main(int argc, char** argv) {
     }
     const auto spec = xylem::dpdk::parse_port_spec(argv[1]);
     if (!spec) return fprintf(stderr, "%s\n", spec.error().what.c_str()), 2;
-    const auto eal = Eal::init({.n_workers = 0});
+    const auto eal = Eal::init({.huge_pages = number(options, "huge", 0) != 0,
+                                .memory_mb = static_cast<unsigned>(number(options, "memory_mb", 256)),
+                                .n_workers = static_cast<unsigned>(number(options, "workers", 0))});
     if (!eal) return fprintf(stderr, "%s\n", eal.error().what.c_str()), 1;
     if (number(options, "clean", 0) != 0) xylem::xdp::remove_leftovers(text(options, "runtime_dir", "."));
     const auto opened = Port::open(*spec, {.data_udp_port = static_cast<uint16_t>(number(options, "data_port", 7471)),
