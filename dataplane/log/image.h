@@ -73,8 +73,8 @@ class Image {
     bool is_live() const { return is_live_; }
     Position start() const { return start_; }
 
-    /// How far nothing is missing; what readers see once the image is live.
-    Position published() const { return published_; }
+    /// How far nothing is missing, as readers see it; 0 before the image is live.
+    Position published() const { return is_live_ ? published_ : 0; }
     /// The end of the stream as far as known, from frames and note_end.
     Position highest_seen() const { return highest_; }
     /// A heartbeat told where the sender is.
