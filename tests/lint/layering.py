@@ -50,7 +50,7 @@ RULES = {
     LOG: data((BASE, API, ABI), f"{RTE}|bpf/|xdp/"),
     DPDK_DIR: data((BASE, PACKET, XDP)),
     XDP: data((BASE, PACKET)),
-    STAGE: data((BASE, PACKET, LOG), r"rte_(eal|ethdev|eth_|bus|dev\.h|launch|lcore)|sys/|bpf/|xdp/",
+    STAGE: data((BASE, PACKET, LOG, API, ABI), r"rte_(eal|ethdev|eth_|bus|dev\.h|launch|lcore)|sys/|bpf/|xdp/",
                 (f"{DPDK_DIR}/burst.h", f"{DPDK_DIR}/mbuf.h")),
     ENGINE: data((BASE, PACKET, LOG, DPDK_DIR, XDP, STAGE, API, ABI)),
     "control/cli": Rule((API, BASE), hidden=RTE),
