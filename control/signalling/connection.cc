@@ -3,6 +3,7 @@
 
 #include <asio/post.hpp>
 #include <cerrno>
+#include <utility>
 
 namespace xylem::signalling {
 
@@ -87,9 +88,13 @@ void Connection::deliver() {
 
 void Connection::read_ended(asio::error_code failure) {
     if (phase_ == Phase::draining) return end({.code = 0});
-    // The kernel names a broken connection once; if a write has got the name, the read sees a mere end.
-    if (failure == asio::error::eof) return end({.code = write_errno_ != 0 ? write_errno_ : ECONNABORTED});
-    end({.code = failure.value()});
+    if (failure != asio::error::eof) return end({.code = failure.value()});
+    // The kernel names a broken connection once: if a write got the name, the read sees a mere end. That write's
+    // handler may still be queued, so the end is told after it.
+    if (std::exchange(is_ending_, true)) return;
+    asio::post(timer_.get_executor(), [self = shared_from_this()] {
+        self->end({.code = self->write_errno_ != 0 ? self->write_errno_ : ECONNABORTED});
+    });
 }
 
 void Connection::send(const proto::Envelope& envelope) {
@@ -154,8 +159,7 @@ void Connection::close_after_flush(Milliseconds limit) {
 }
 
 void Connection::fail_soon(Ending ending) {
-    if (is_ending_) return;
-    is_ending_ = true;
+    if (std::exchange(is_ending_, true)) return;
     asio::post(timer_.get_executor(), [self = shared_from_this(), ending] { self->end(ending); });
 }
 

@@ -92,7 +92,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     size_t written_bytes_ = 0;
     bool is_writing_ = false;
     bool is_flush_posted_ = false;
-    bool is_ending_ = false;  // fail_soon() was called
+    bool is_ending_ = false;  // end() is posted
     int write_errno_ = 0;
     TimePoint write_progress_;
 

@@ -258,6 +258,28 @@ TEST(Peers, DialThatIsKnownElsewhereIsTriedAgain) {
     EXPECT_EQ(a.ups, std::vector{***answer});
 }
 
+TEST(Peers, DialThatIsKnownElsewhereIsAnsweredWhenThatPeerComesUp) {
+    RawListener listener(9);
+    TestHost a(1);
+    auto answer = a.dial(test_address(9));
+    proto::Envelope hello = RawPeer::hello(lowest_instance(1));
+    hello.mutable_hello()->set_is_known(true);
+    std::unique_ptr<RawPeer> refusing, other;
+    ASSERT_TRUE(turn_until({&a}, [&] {
+        if (int fd = listener.accept(); fd >= 0) refusing = std::make_unique<RawPeer>(fd), refusing->write(hello);
+        return refusing && refusing->has_ended();
+    }));
+    EXPECT_FALSE(answer->has_value());
+
+    other = std::make_unique<RawPeer>(8, 1);
+    other->write(RawPeer::hello(lowest_instance(1)));
+
+    ASSERT_TRUE(turn_until({&a}, [&] { return answer->has_value(); }));
+    ASSERT_TRUE(**answer) << (**answer).error().what;
+    EXPECT_EQ(a.ups, std::vector{***answer});
+    EXPECT_EQ(a.peers.counters().dialed, 1u);
+}
+
 TEST(Peers, ListeningWhereAnotherListensNamesThePortAndTheCure) {
     TestHost a(1);
     TestHost b(test_config(1));
