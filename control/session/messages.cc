@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/session/messages.h"
+
+#include <netinet/in.h>
+#include <xylem/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace xylem::session {
+
+void to_proto(const Endpoint& endpoint, proto::Address& out) {
+    out.set_ip(endpoint.ip.bytes.data(), endpoint.ip.is_v4() ? 4 : 16);
+    out.set_port(endpoint.port);
+}
+
+std::optional<Endpoint> from_proto(const proto::Address& address) {
+    Endpoint endpoint;
+    const std::string& ip = address.ip();
+    if (address.port() > 65535) return std::nullopt;
+    if (ip.size() == 4) {
+        uint32_t word_be;
+        std::memcpy(&word_be, ip.data(), 4);
+        endpoint.ip = IpAddress::v4(word_be);
+    } else if (ip.size() == 16) {
+        endpoint.ip = IpAddress::v6(reinterpret_cast<const uint8_t*>(ip.data()));
+    } else {
+        return std::nullopt;
+    }
+    endpoint.port = static_cast<uint16_t>(address.port());
+    return endpoint;
+}
+
+static void spec_to_proto(const xy_flowspec& spec, proto::FlowSpec& out) {
+    out.set_token_rate(spec.token_rate);
+    out.set_token_bucket_size(spec.token_bucket_size);
+    out.set_peak_bandwidth(spec.peak_bandwidth);
+    out.set_latency(spec.latency);
+    out.set_delay_variation(spec.delay_variation);
+    out.set_service_type(spec.service_type);
+    out.set_max_sdu_size(spec.max_sdu_size);
+    out.set_minimum_policed_size(spec.minimum_policed_size);
+}
+
+static xy_flowspec spec_from_proto(const proto::FlowSpec& spec) {
+    return {.token_rate = spec.token_rate(),
+            .token_bucket_size = spec.token_bucket_size(),
+            .peak_bandwidth = spec.peak_bandwidth(),
+            .latency = spec.latency(),
+            .delay_variation = spec.delay_variation(),
+            .service_type = spec.service_type(),
+            .max_sdu_size = spec.max_sdu_size(),
+            .minimum_policed_size = spec.minimum_policed_size(),
+            .reserved = 0};
+}
+
+void to_proto(const abi::Qos& qos, proto::Qos& out) {
+    spec_to_proto(qos.sending, *out.mutable_sending());
+    spec_to_proto(qos.receiving, *out.mutable_receiving());
+}
+
+abi::Qos from_proto(const proto::Qos& qos) {
+    return {.is_present = 1,
+            .reserved_zero = 0,
+            .sending = spec_from_proto(qos.sending()),
+            .receiving = spec_from_proto(qos.receiving())};
+}
+
+void to_proto(const engine::Geometry& geometry, int socket_type, proto::StreamParameters& out) {
+    out.set_cell_bytes(geometry.cell_bytes);
+    out.set_cells_log2(geometry.cells_log2);
+    out.set_socket_type(static_cast<uint32_t>(socket_type));
+}
+
+std::optional<engine::Geometry> geometry_of(const proto::StreamParameters& parameters) {
+    const engine::Geometry geometry{.cell_bytes = parameters.cell_bytes(), .cells_log2 = parameters.cells_log2()};
+    if (!geometry.is_valid()) return std::nullopt;
+    return geometry;
+}
+
+std::optional<Bytes> data_from(const std::string& field) {
+    if (field.size() > abi::kMaxConnectData) return std::nullopt;
+    const auto* first = reinterpret_cast<const std::byte*>(field.data());
+    return Bytes(first, first + field.size());
+}
+
+std::string data_to(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+Result<Endpoint> endpoint_of(const abi::AddressBody& body, int family) {
+    if (body.length < sizeof(sa_family_t) || body.length > sizeof(sockaddr_storage))
+        return Error{EFAULT, "the address has no room for a family"};
+    const size_t needed = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (body.length < needed) return Error{EFAULT, "the address is too short for its family"};
+    if (body.address.ss_family != family) return Error{EAFNOSUPPORT, "the address is of another family"};
+    Endpoint endpoint;
+    if (family == AF_INET) {
+        sockaddr_in in{};
+        std::memcpy(&in, &body.address, sizeof in);
+        endpoint.ip = IpAddress::v4(in.sin_addr.s_addr);
+        endpoint.port = ntohs(in.sin_port);
+    } else {
+        sockaddr_in6 in{};
+        std::memcpy(&in, &body.address, sizeof in);
+        endpoint.ip = IpAddress::v6(in.sin6_addr.s6_addr);
+        endpoint.port = ntohs(in.sin6_port);
+    }
+    return endpoint;
+}
+
+abi::AddressBody body_of(const Endpoint& endpoint) {
+    abi::AddressBody body{};
+    if (endpoint.ip.is_v4()) {
+        sockaddr_in in{};
+        in.sin_family = AF_INET;
+        in.sin_port = htons(endpoint.port);
+        in.sin_addr.s_addr = endpoint.ip.v4_be();
+        std::memcpy(&body.address, &in, sizeof in);
+        body.length = sizeof in;
+    } else if (endpoint.ip.is_v6()) {
+        sockaddr_in6 in{};
+        in.sin6_family = AF_INET6;
+        in.sin6_port = htons(endpoint.port);
+        std::memcpy(&in.sin6_addr, endpoint.ip.bytes.data(), 16);
+        std::memcpy(&body.address, &in, sizeof in);
+        body.length = sizeof in;
+    }
+    return body;
+}
+
+uint32_t mirrored(uint32_t direction) {
+    if (direction == XY_SENDER_ONLY) return XY_RECEIVER_ONLY;
+    if (direction == XY_RECEIVER_ONLY) return XY_SENDER_ONLY;
+    return XY_BOTH;
+}
+
+bool may_send(uint32_t direction) { return direction != XY_RECEIVER_ONLY; }
+bool may_receive(uint32_t direction) { return direction != XY_SENDER_ONLY; }
+
+}  // namespace xylem::session

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applications, their sockets, and roots. A Socket lives while the application has it open; a Root (the session of a
+// c_root) lives on while it lingers, held by its edges. Facts in shared memory are written here and nowhere else, error
+// words before the flags that announce them.
+#pragma once
+#include <bitset>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "control/session/edges.h"
+#include "control/session/options.h"
+
+namespace xylem::session {
+
+enum class Role : uint8_t {
+    kRoot,    // c_root
+    kLeaf,    // c_leaf: asks, listens, or was accepted from an invitation
+    kHandle,  // the root's descriptor for one leaf
+};
+
+/// One entry of a backlog: a leaf that asks (root set), or a root that invites (leaf set).
+struct Request {
+    uint64_t id = 0;
+    RootEdgeRef root;
+    LeafEdgeRef leaf;
+};
+
+struct App {
+    std::shared_ptr<AppBox> memory;
+    uint32_t uid = 0;
+    int pid = 0;
+    std::map<uint32_t, std::unique_ptr<Socket>> sockets;
+};
+using AppRef = std::shared_ptr<App>;
+
+/// The session of a c_root.
+struct Root {
+    uint64_t session = 0;
+    Socket* socket = nullptr;  // null: closed, lingering
+    SlotRef slot;
+    int socket_type = 0;
+    uint32_t slow_leaf_ms = 0;
+    bool is_geometry_fixed = false;
+    engine::Geometry geometry{};
+    StreamRef stream;
+    std::map<PeerId, std::weak_ptr<Host>> hosts;
+    std::vector<RootEdgeRef> edges;  // in order of admission; rows and live ones
+    uint32_t next_number = 0;
+    std::bitset<abi::kInboxSlots> slots_used;
+    uint32_t next_slot = 0;
+    bool is_finishing = false;  // no more joins; the stream has an end
+    bool is_sent = false;       // best effort: all of it went out
+    engine::Position final = 0;
+    Bytes disconnect_data;
+    Progress linger;
+    uint64_t final_bytes = 0;
+
+    bool is_reliable() const { return socket_type != SOCK_DGRAM; }
+    unsigned n_live() const;
+};
+
+class Socket {
+  public:
+    Socket(App& app, SlotRef slot, Role role, int family, int type, uint32_t flags, const Options& options);
+
+    uint32_t id() const { return slot->id(); }
+    abi::EngineSocket& facts() { return slot->facts(); }
+    void set_phase(abi::Phase phase);
+    void set_leaves(uint32_t leaves);
+    void set_backlog();
+    void set_direction(uint32_t direction);
+    void set_live();
+    /// The outcome of the join in progress.
+    void decide_join(int code, Bytes callee_data);
+    /// FD_CLOSE; the first end stays.
+    void end(int code);
+
+    App& app;
+    SlotRef slot;
+    Role role;
+    int family, type;
+    uint32_t flags;  // XY_C_*, XY_D_*
+    Options options;
+    abi::Qos qos = default_qos();
+    abi::Phase phase = abi::Phase::kOpen;
+
+    std::optional<Endpoint> local;  // bound
+    bool is_in_bindings = false;    // false for accepted ones, which share the listener's
+    Endpoint peer;                  // joined: the other end
+
+    bool is_listening = false;
+    unsigned backlog_limit = 0;
+    std::deque<Request> queue;
+    std::vector<Request> taken;  // the application is deciding
+
+    bool is_joining = false;
+    bool has_outcome = false;
+    int outcome = 0;
+    Bytes callee_data;
+
+    bool has_ended = false;
+    bool is_shut_send = false, is_shut_receive = false;
+    Bytes disconnect_in;
+
+    std::shared_ptr<Root> root;  // c_root
+    RootEdgeRef invite;          // c_root: the pending invitation
+    RootEdgeRef edge;            // handle
+    LeafEdgeRef leaf;            // c_leaf that joins or has joined
+};
+
+}  // namespace xylem::session

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens because time goes by: joins that nobody answers, leaves that hold others back, closed sockets that still
+// deliver, and the end of the daemon.
+#include <algorithm>
+#include <cerrno>
+
+#include "control/session/geometry.h"
+#include "control/session/scope.h"
+
+namespace xylem::session {
+
+std::vector<std::shared_ptr<Root>> Sessions::roots() const {
+    std::vector<std::shared_ptr<Root>> all;
+    auto add = [&](const std::shared_ptr<Root>& root) {
+        if (root && std::find(all.begin(), all.end(), root) == all.end()) all.push_back(root);
+    };
+    for (const AppRef& app : apps_)
+        for (const auto& [id, socket] : app->sockets)
+            add(socket->root);
+    for (const auto& [key, edge] : root_edges_)
+        add(edge->root);
+    return all;
+}
+
+void Sessions::tick() {
+    Scope scope(*this);
+    const uint64_t now = now_ms();
+    std::vector<RootEdgeRef> late;
+    for (const auto& [key, edge] : root_edges_)
+        if (edge->step != RootStep::kQueued && edge->step != RootStep::kTaken && edge->deadline_ms != 0 &&
+            now >= edge->deadline_ms)
+            late.push_back(edge);
+    for (const RootEdgeRef& edge : late)
+        time_out(edge);
+    std::vector<LeafEdgeRef> leaves;
+    for (const auto& [key, edge] : leaf_edges_)
+        leaves.push_back(edge);
+    for (const LeafEdgeRef& edge : leaves)
+        tick_leaf(edge, now);
+    for (const std::shared_ptr<Root>& root : roots())
+        tick_root(root, now);
+    tick_stop(now);
+}
+
+/// Nobody answered in time (W-218).
+void Sessions::time_out(const RootEdgeRef& edge) {
+    if (edge->step == RootStep::kOffered) {
+        reject(edge->peer, edge->join, ETIMEDOUT, "the leaf's host did not answer");
+        return release_root_edge(edge);
+    }
+    if (edge->step < RootStep::kLive) send_close(*edge, 0, ETIMEDOUT, XY_END_REFUSED, {});
+    if (edge->step == RootStep::kPreparing || edge->step == RootStep::kAdding)
+        end_root_edge(edge, ETIMEDOUT, XY_END_REFUSED);
+    else
+        fail_invite(edge, ETIMEDOUT);
+}
+
+void Sessions::tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms) {
+    switch (edge->step) {
+        case LeafStep::kDialing:
+        case LeafStep::kAsked:
+        case LeafStep::kReady:
+            if (edge->deadline_ms == 0 || now_ms < edge->deadline_ms) return;
+            if (edge->step != LeafStep::kDialing) cancel(edge->peer, edge->join, false);
+            return fail_ask(edge, ETIMEDOUT);
+        case LeafStep::kLingering: {
+            const engine::Position final = edge->upstream_final;
+            const engine::ReplicaCounters counters = edge->upstream_replica->counters();
+            const bool is_best_effort = edge->socket_type == SOCK_DGRAM;
+            const engine::StreamCounters stream = engine_.counters(edge->upstream->get());
+            if (counters.received >= final || stream.confirmed >= final || (is_best_effort && stream.cursor >= final))
+                return release_leaf_edge(edge);
+            if (edge->progress.stuck_ms(counters.received, true, now_ms) < settings_.linger_ms) return;
+            leave(edge, ECONNABORTED, XY_END_LEFT, {});
+            return release_leaf_edge(edge);
+        }
+        case LeafStep::kLive:
+        case LeafStep::kClosing:
+            break;
+        default:
+            return;
+    }
+    if (!edge->reader || !edge->is_reader_live) return;
+    const engine::Position consumed = edge->reader->consumed();
+    if (edge->step == LeafStep::kClosing && edge->image->final != abi::kNoPosition && consumed >= edge->image->final)
+        return confirm(edge);
+    if (edge->socket_type == SOCK_DGRAM) return;
+    const engine::Geometry& geometry = edge->image->image->spec().geometry;
+    const engine::Position published = engine_.published(edge->image->image->get());
+    const bool holds_back = abi::cell_of(published) - abi::cell_of(consumed) >= geometry.cells() / 4 * 3;
+    if (edge->progress.stuck_ms(consumed, holds_back, now_ms) <= edge->slow_leaf_ms) return;
+    leave(edge, ECONNABORTED, XY_END_SLOW, {});
+    end_leaf_edge(edge, ECONNABORTED);
+}
+
+void Sessions::tick_root(const std::shared_ptr<Root>& root, uint64_t now_ms) {
+    if (!root->stream) return;
+    if (root->is_finishing && !root->is_sent && engine_.counters(root->stream->get()).cursor >= root->final) {
+        root->is_sent = true;
+        close_live_edges(*root);
+    }
+    std::vector<HostRef> hosts;
+    for (const auto& [peer, weak] : root->hosts)
+        if (HostRef host = weak.lock()) hosts.push_back(host);
+    for (HostRef& host : hosts) {
+        tick_host(*root, std::move(host), now_ms);
+        if (!root->stream) return;
+    }
+}
+
+/// The fallback behind the leaf's own host (DESIGN §6): a replica that makes no progress for twice the slow-leaf time.
+/// And a closed root's replica goes as soon as everything lies in the image over there.
+void Sessions::tick_host(Root& root, HostRef host, uint64_t now_ms) {
+    if (!host->replica || !root.is_reliable()) return;
+    const engine::ReplicaCounters counters = host->replica->counters();
+    const engine::StreamCounters stream = engine_.counters(root.stream->get());
+    std::vector<RootEdgeRef> members;
+    for (const RootEdgeRef& edge : root.edges)
+        if (edge->host == host) members.push_back(edge);
+    if (root.is_finishing && root.socket == nullptr && counters.received >= root.final) {
+        const bool all_closing = std::all_of(members.begin(), members.end(),
+                                             [](const RootEdgeRef& edge) { return edge->step == RootStep::kClosing; });
+        if (!all_closing) return;
+        host.reset();
+        for (const RootEdgeRef& edge : members) {
+            snapshot(*edge);
+            drop_host(*edge);
+        }
+        return;
+    }
+    const engine::Position goal = root.is_finishing ? root.final : stream.committed;
+    const bool is_due = counters.received < goal;
+    const uint64_t mark = counters.received + counters.consumed;
+    if (host->progress.stuck_ms(mark, is_due, now_ms) <= 2ULL * root.slow_leaf_ms) return;
+    host.reset();
+    for (const RootEdgeRef& edge : members) {
+        if (edge->step < RootStep::kLive) continue;
+        send_close(*edge, 0, ECONNABORTED, XY_END_SLOW, {});
+        end_root_edge(edge, ECONNABORTED, XY_END_SLOW);
+    }
+}
+
+// ---- the end of the daemon ----
+
+void Sessions::stop(std::function<void()> done) {
+    Scope scope(*this);
+    stopped_ = std::move(done);
+    stop_at_ms_ = now_ms() + settings_.stop_ms;
+    give_up_at_ms_ = 0;
+    for (const AppRef& app : apps_) {
+        for (auto& [id, socket] : app->sockets) {
+            if (socket->role == Role::kRoot) {
+                shut_root(*socket, {});
+            } else if (socket->role == Role::kLeaf) {
+                close_queue(*socket, ECONNREFUSED);
+                const LeafEdgeRef edge = socket->leaf;
+                if (!edge || edge->peer == kSelf) continue;
+                if (edge->step < LeafStep::kStarting) {
+                    cancel(edge->peer, edge->join, true);
+                    fail_ask(edge, ENETDOWN);
+                } else if (edge->step < LeafStep::kLingering) {
+                    leave(edge, ECONNABORTED, XY_END_PEER_LOST, {});
+                    end_leaf_edge(edge, ENETDOWN);
+                }
+            }
+        }
+    }
+}
+
+void Sessions::abort_everything() {
+    for (const std::shared_ptr<Root>& root : roots()) {
+        root->socket = nullptr;
+        break_root(*root, ECONNABORTED, XY_END_PEER_LOST);
+    }
+    std::vector<LeafEdgeRef> leaves;
+    for (const auto& [key, edge] : leaf_edges_)
+        leaves.push_back(edge);
+    for (const LeafEdgeRef& edge : leaves) {
+        if (edge->step >= LeafStep::kStarting && edge->peer != kSelf) leave(edge, ECONNABORTED, XY_END_PEER_LOST, {});
+        end_leaf_edge(edge, ENETDOWN);
+    }
+    for (const AppRef& app : apps_) {
+        for (auto& [id, socket] : app->sockets) {
+            socket->end(ENETDOWN);
+            forget(*socket);
+        }
+        app->sockets.clear();
+        app->memory.reset();
+    }
+    apps_.clear();
+}
+
+void Sessions::tick_stop(uint64_t now_ms) {
+    if (!stopped_ || has_stopped_) return;
+    if (give_up_at_ms_ == 0) {
+        if (now_ms < stop_at_ms_ && !root_edges_.empty()) return;
+        abort_everything();
+        give_up_at_ms_ = now_ms + settings_.stop_ms;
+        return;
+    }
+    if (door_->n_objects != 0 && now_ms < give_up_at_ms_) return;
+    has_stopped_ = true;
+    stopped_();
+}
+
+}  // namespace xylem::session
