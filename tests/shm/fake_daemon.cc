@@ -109,8 +109,7 @@ void FakeDaemon::run() {
         for (size_t i = 0; i < owners.size(); ++i)
             if (fds[3 + i].revents != 0) read_interests(*owners[i]);
         if (fds[1].revents != 0) app_fd_ < 0 ? accept_app() : (void)serve_command();
-        // A command may have changed who holds a stream back.
-        if (engine_ != nullptr && (take_bells() || fds[1].revents != 0)) work();
+        if (engine_ != nullptr && take_bells()) work();
         serve_interests();
     }
 }
