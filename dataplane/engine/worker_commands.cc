@@ -12,6 +12,7 @@ namespace xylem::engine {
 void Worker::start_stream(Stream& stream) {
     stream.is_pulled = stream.log.has_value();
     stream.is_ack_stale = true;
+    stage::update_limit(stream);  // before the first sample is measured against it
     stream.n_idle_polls = 0;
     context_.active.add(stream);
 }
@@ -33,6 +34,7 @@ bool Worker::add_replica(Stream& stream, Replica& replica, stage::Group& group, 
         group.cursor = start;
         group.is_open = false;
         group.last_packet = stream.packet_number;
+        group.max_frame_bytes = abi::kMaxCellBytes;
     }
     replica.stream = &stream;
     replica.group = &group;
@@ -58,6 +60,7 @@ void Worker::set_path(Replica& replica, const packet::FrameTemplate& header, boo
     stage::Group& group = *replica.group;
     for (uint32_t i = 0; i < group.n; ++i)
         if (group.replicas[i] == &replica) group.templates[i] = header;
+    if (is_up && !replica.is_up) stage::ask_for_status(*replica.stream, context_);
     replica.is_up = is_up;
     group.max_frame_bytes = std::min(group.max_frame_bytes, max_frame_bytes);
     group.is_echo_stale = true;
@@ -92,6 +95,7 @@ void Worker::remove_replica(Replica& replica) {
 
 void Worker::finish_stream(Stream& stream, Position final) {
     stream.final = std::min(stream.final, final);
+    stage::ask_for_status(stream, context_);
     stream.is_ack_stale = true;
     stream.n_idle_polls = 0;
     context_.active.add(stream);
@@ -122,7 +126,8 @@ void Worker::remove_image(Image& image) {
 }
 
 void Worker::add_reader(App& app, Reader& reader) {
-    reader.consumed.store(reader.image->image.published(), std::memory_order_relaxed);
+    const log::Image& image = reader.image->image;  // before it is live, it has no position that a reader could hold
+    reader.consumed.store(image.is_live() ? image.published() : 0, std::memory_order_relaxed);
     reader.image->readers.add(reader);
     app.sockets[reader.socket].readers.add(reader);
 }

@@ -68,9 +68,9 @@ uint32_t TxLog::used_of(uint64_t cell, uint32_t at_least) {
 }
 
 bool TxLog::next_frame(Position cursor, Position commit, uint32_t max_bytes, Frame* out) {
-    if (cursor >= commit || max_bytes < 8) return false;
     const uint64_t cell = abi::cell_of(cursor);
     const uint32_t offset = abi::offset_of(cursor);
+    if (cursor >= commit || max_bytes < 8 || offset >= geometry_.cell_bytes) return false;
     const bool is_closed = abi::cell_of(commit) > cell;
     const uint32_t end = is_closed ? used_of(cell, offset) : abi::offset_of(commit);
     const uint32_t length = std::min(end - offset, max_bytes & ~7U);

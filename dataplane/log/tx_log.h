@@ -58,8 +58,8 @@ class TxLog {
     bool is_boundary(Position p) const;
 
     /// The next frame from `cursor`: at most `max_bytes`, what is committed (`commit`: a sample) of the cursor's cell.
-    /// False: nothing is there, or max_bytes < 8. A cell that the cursor has reached the end of gives a frame of length
-    /// 0 with ends_cell, so that the receiver learns the cell's end.
+    /// False: nothing is there, max_bytes < 8, or the offset is that of no cell. A cell that the cursor has reached the
+    /// end of gives a frame of length 0 with ends_cell, so that the receiver learns the cell's end.
     bool next_frame(Position cursor, Position commit, uint32_t max_bytes, Frame* out);
     /// The same for repairs, at most `cells` behind the commit; the caller asks for nothing below the log's floor.
     bool frame_at(Position from, Position commit, uint32_t max_bytes, Frame* out) {

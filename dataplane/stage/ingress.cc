@@ -26,8 +26,9 @@ void take_heartbeat(RxImage& image, const packet::Header& header, Context& conte
 
 void take_for_image(RxImage& image, const packet::ParsedFrame& parsed, Context& context) {
     const packet::Header& header = parsed.header;
-    if (static_cast<int32_t>(header.packet_number - image.highest_packet) > 0)
+    if (!image.has_packet || static_cast<int32_t>(header.packet_number - image.highest_packet) > 0)
         image.highest_packet = header.packet_number;
+    image.has_packet = true;
     if (header.type == packet::FrameType::kHeartbeat) return take_heartbeat(image, header, context);
     if (++image.n_since_status >= kFramesPerStatus) image.must_tell = true;
     store_frame(image,
@@ -46,9 +47,7 @@ void take_for_replica(Replica& replica, const packet::ParsedFrame& parsed, Conte
     NakRange ranges[packet::kMaxNakRanges];
     const size_t n = packet::decode_nak(parsed.payload, parsed.payload_len, ranges);
     if (n == 0) return context.drops.add(Drop::malformed_nak);
-    accept_nak(replica, ranges, n);
-    context.active.add(*replica.stream);
-    replica.stream->n_idle_polls = 0;
+    accept_nak(replica, ranges, n, context);
 }
 
 void deliver(const packet::ParsedFrame& parsed, const LabelTable& labels, Context& context) {
@@ -126,6 +125,16 @@ void look_for_holes(RxImage& image, Context& context) {
         context.timed_images.remove(image);
 }
 
+/// The application's word: only forward, never beyond what is there, and a position that a record can begin at. An
+/// impossible one would be told to the sender as the position of all readers of this host.
+Position sample_consumed(const Reader& reader, Position published, uint32_t cell_bytes) {
+    const Position before = reader.consumed.load(std::memory_order_relaxed);
+    if (!reader.is_live) return before;
+    const Position word = reader.consumed_word->load(std::memory_order_acquire);  // partner: the application's release
+    const Position now = std::clamp(word, before, std::max(before, published));
+    return now % 8 == 0 && abi::offset_of(now) < cell_bytes ? now : before;
+}
+
 void push_ready(Reader& reader) {
     if (reader.ring == nullptr || !reader.is_live) return;
     abi::InboxSlot& slot = reader.ring->app->slots[reader.slot];
@@ -168,8 +177,8 @@ void settle(RxImage& image, Context& context) {
     image.published.set(published);
     image.lost_bytes.set(image.image.lost_bytes());
     image.lost_gaps.set(image.image.n_gaps());
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // partners: the inbox's acked, the waker's arming
     if (has_moved) {
-        std::atomic_thread_fence(std::memory_order_seq_cst);  // partners: the inbox's acked, the waker's arming
         for (Reader* reader = image.readers.front(); reader != nullptr; reader = image.readers.next(*reader))
             push_ready(*reader);
         if (image.readers.is_empty() && image.image.is_live()) refresh_consumed(image, context);
@@ -187,11 +196,7 @@ bool refresh_consumed(RxImage& image, Context& context) {
     const Position published = image.image.published();
     Position slowest = published;
     for (Reader* reader = image.readers.front(); reader != nullptr; reader = image.readers.next(*reader)) {
-        const Position before = reader->consumed.load(std::memory_order_relaxed);
-        Position now = before;
-        if (reader->is_live)
-            now =
-                std::clamp(reader->consumed_word->load(std::memory_order_acquire), before, std::max(before, published));
+        const Position now = sample_consumed(*reader, published, image.image.geometry().cell_bytes);
         reader->consumed.store(now, std::memory_order_relaxed);
         slowest = std::min(slowest, now);
     }

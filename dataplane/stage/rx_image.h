@@ -58,6 +58,7 @@ struct RxImage {
     Position min_consumed = 0;  // by the slowest reader
     Position told_consumed = 0, told_published = 0;
     uint32_t highest_packet = 0;
+    bool has_packet = false;  // highest_packet is that of a frame
     uint32_t n_since_status = 0;
     bool must_tell = false;  // a STATUS is due
     uint64_t nak_at = kNever;

@@ -82,10 +82,20 @@ bool is_in_flight_full(const TxStream& stream, Group& group) {
     return in_flight() >= static_cast<int32_t>(stream.max_in_flight_pkts);
 }
 
+/// This host's own image repairs nothing: what has no room in it is not pulled yet.
+bool has_room_here(const log::Image& image, Position cursor) {
+    return abi::cell_of(cursor) < abi::cell_of(image.oldest_needed()) + image.geometry().cells();
+}
+
+bool may_go_on(const TxStream& stream, Group& group) {
+    if (!stream.is_reliable) return true;
+    return group.egress != nullptr ? !is_in_flight_full(stream, group)
+                                   : has_room_here(group.replicas[0]->local->image, group.cursor);
+}
+
 bool open_next_frame(TxStream& stream, Group& group) {
     const Position end = std::min(stream.log->commit(), stream.final);
-    if (group.cursor >= end) return false;
-    if (stream.is_reliable && group.egress != nullptr && is_in_flight_full(stream, group)) return false;
+    if (group.cursor >= end || !may_go_on(stream, group)) return false;
     if (!stream.log->next_frame(group.cursor, end, group.max_frame_bytes, &group.frame)) return false;
     if (group.egress != nullptr) group.part = packet::FramePart(fields_of(group.frame, ++stream.packet_number));
     group.last_packet = stream.packet_number;
@@ -164,6 +174,9 @@ void expect_acknowledgement(TxStream& stream, Context& context) {
     context.timed_streams.add(stream);
 }
 
+/// A peer's positions are any multiple of 8.
+bool is_in_a_cell(const TxStream& stream, Position p) { return abi::offset_of(p) < stream.geometry.cell_bytes; }
+
 }  // namespace
 
 unsigned transmit(TxStream& stream, unsigned budget, Context& context) {
@@ -191,8 +204,14 @@ unsigned transmit(TxStream& stream, unsigned budget, Context& context) {
     return n + (commit != before ? 1 : 0);
 }
 
-void accept_nak(Replica& replica, const NakRange* ranges, size_t n) {
+void accept_nak(Replica& replica, const NakRange* ranges, size_t n, Context& context) {
+    TxStream& stream = *replica.stream;
+    if (!stream.is_reliable) return context.drops.add(Drop::wrong_type);
+    if (!std::all_of(ranges, ranges + n, [&](const NakRange& range) { return is_in_a_cell(stream, range.first); }))
+        return context.drops.add(Drop::malformed_nak);
     replica.naks.add(1);
+    context.active.add(stream);
+    stream.n_idle_polls = 0;
     if (replica.n_repairs != 0) return;
     replica.n_repairs = static_cast<uint32_t>(std::min<size_t>(n, Replica::kMaxRepairs));
     std::copy_n(ranges, replica.n_repairs, replica.repairs);
@@ -204,6 +223,8 @@ void accept_status(Replica& replica, Position consumed, Position received, uint3
                    Context& context) {
     TxStream& stream = *replica.stream;
     const Position sent = replica.group->cursor;
+    if (!is_in_a_cell(stream, consumed) || !is_in_a_cell(stream, received))
+        return context.drops.add(Drop::malformed_status);
     if (received > sent || consumed > received) {
         if (!replica.group->is_open || received > replica.group->frame.next) {
             context.drops.add(Drop::malformed_status);
@@ -217,6 +238,8 @@ void accept_status(Replica& replica, Position consumed, Position received, uint3
     replica.consumed.set(std::max<uint64_t>(consumed, replica.consumed.get()));
     if (static_cast<int32_t>(echo - replica.echo) > 0 && static_cast<int32_t>(stream.packet_number - echo) >= 0)
         replica.echo = echo;
+    // Who has everything has nothing under way, whatever packet number it tells: nobody waits for it.
+    if (replica.received.get() >= sent) replica.echo = replica.group->last_packet;
     if (window_cells != 0) replica.window_cells = window_cells;
     replica.group->is_echo_stale = true;
     stream.is_ack_stale = true;
@@ -255,6 +278,13 @@ void on_stream_timer(TxStream& stream, Context& context) {
     }
     stream.heartbeat_interval = std::min<uint64_t>(stream.heartbeat_interval * 2, 100'000 * context.us);
     stream.heartbeat_at = context.now + stream.heartbeat_interval;
+}
+
+void ask_for_status(TxStream& stream, Context& context) {
+    if (!stream.is_reliable) return;
+    stream.heartbeat_interval = 1000 * context.us;
+    stream.heartbeat_at = context.now;
+    context.timed_streams.add(stream);
 }
 
 bool update_limit(TxStream& stream) {

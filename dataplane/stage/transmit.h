@@ -11,8 +11,9 @@ namespace xylem::stage {
 /// or stored (0: nothing to do).
 unsigned transmit(TxStream& stream, unsigned budget, Context& context);
 
-/// A NAK of `replica`: remembers what it misses, unless it is still being served.
-void accept_nak(Replica& replica, const NakRange* ranges, size_t n);
+/// A NAK of `replica`: remembers what it misses, unless it is still being served. Ranges that no log can have are
+/// malformed_nak, a NAK for a best-effort stream is wrong_type.
+void accept_nak(Replica& replica, const NakRange* ranges, size_t n, Context& context);
 
 /// A STATUS of `replica`: positions only grow; more than was sent is not believed.
 void accept_status(Replica& replica, Position consumed, Position received, uint32_t echo, uint32_t window_cells,
@@ -24,6 +25,9 @@ void accept_local_progress(RxImage& image, Context& context);
 /// Sends HEARTBEATs to the replicas that have not acknowledged, with back-off, while something is unacknowledged or the
 /// writer waits.
 void on_stream_timer(TxStream& stream, Context& context);
+
+/// A HEARTBEAT is due: the final position became known, or a path came up.
+void ask_for_status(TxStream& stream, Context& context);
 
 /// Recomputes the slowest replica's progress and `limit` if anything changed. True when `limit` grew.
 bool update_limit(TxStream& stream);

@@ -93,14 +93,14 @@ TEST(StageTest, LostNakIsSentAgain) {
 
 TEST(StageTest, ReaderThatStopsStopsTheWriterAndGoesOnWhereItWas) {
     World world;
-    Sender& sender = world.add_sender({1408, 7});
+    Sender& sender = world.add_sender({1408, 6});
     Leaf& slow = world.add_leaf(sender, {.geometry = {1408, 6}});
     world.add_leaf(sender);
     slow.reads = false;
     sender.n_left = 2000;
     world.run_for_us(100'000);
     EXPECT_GT(sender.n_left, 0U);
-    EXPECT_LE(sender.facts->limit.load(), abi::cell_start(64));  // the smaller image, from where nobody has read
+    EXPECT_LE(sender.facts->limit.load(), abi::cell_start(64));  // from where it has not read
     EXPECT_LE(sender.writer->position(), sender.facts->limit.load());
     slow.reads = true;
     EXPECT_TRUE(world.run_until([&] { return world.is_all_read(sender) && world.is_acknowledged(sender); }));

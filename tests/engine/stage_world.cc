@@ -147,6 +147,7 @@ Sender& World::add_sender(const Geometry& geometry, bool is_reliable) {
     sender.writer = std::make_unique<LogWriter>(stream.log->fd(), geometry, 0);
     EXPECT_TRUE(stream.log->seal());
     sending.context().now = now;
+    sender.facts->limit.store(abi::cell_start(geometry.cells()));  // as log_mapped does
     sending.worker.start_stream(stream);
     return sender;
 }
@@ -355,6 +356,7 @@ bool World::is_acknowledged(const Sender& sender) const {
 }
 
 void World::expect_intact(const Sender& sender) const {
+    EXPECT_EQ(sender.stream.hostile_words.get(), 0U);
     for (const auto& leaf : leaves) {
         if (leaf->is_removed || leaf->replica.stream != &sender.stream) continue;
         EXPECT_TRUE(leaf->reading->messages == expected(sender, *leaf)) << "leaf with label " << leaf->replica.label;
