@@ -27,11 +27,8 @@ uint16_t transmit_burst(void* port, rte_mbuf** burst, uint16_t n) {
     return static_cast<dpdk::Port*>(port)->tx(0, burst, n);
 }
 
-/// Log bytes that fit one frame of the path.
-uint32_t max_frame_bytes(const Path& path) {
-    const uint32_t overhead = (path.dest.ip.is_v6() ? 40 : 20) + kUdpBytes + kXylemHeaderBytes;
-    return path.mtu > overhead + 8 ? (path.mtu - overhead) & ~7U : 8;
-}
+/// The queue of a replica whose port does not exist: it is never up.
+uint16_t transmit_nothing(void*, rte_mbuf**, uint16_t) { return 0; }
 
 packet::FrameTemplate make_template(const Path& path, uint64_t label, uint32_t hash) {
     if (!path.is_up) return {};
@@ -94,11 +91,14 @@ class EngineImpl final : public Engine {
     void post(std::function<void(Worker&)> apply, Done done = {}) {
         worker_->post([apply = std::move(apply)](Worker& worker) { return apply(worker), true; }, std::move(done));
     }
-    stage::Egress* egress_of(uint32_t port) { return port < ports_.size() ? ports_[port].egress.get() : nullptr; }
+    bool has_port(uint32_t port) const { return port < ports_.size(); }
+    stage::Egress* egress_of(uint32_t port) { return has_port(port) ? ports_[port].egress.get() : &nowhere_; }
+    uint32_t max_frame_bytes(const Path&) const;
     Result<void> open_ports(const EngineConfig& config);
 
     std::unique_ptr<dpdk::Eal> eal_;
     mutable std::vector<WorkerPort> ports_;
+    stage::Egress nowhere_{nullptr, &transmit_nothing, nullptr};
     std::unique_ptr<Waker> waker_;
     std::unique_ptr<Worker> worker_;
     bool is_running_ = false;
@@ -123,6 +123,7 @@ EngineImpl::~EngineImpl() {
         worker_->stop();
         dpdk::wait_worker(0);
     }
+    waker_.reset();  // its thread looks at images and logs
     for (Reader* reader : readers_)
         delete reader;
     for (Replica* replica : replicas_)
@@ -132,7 +133,6 @@ EngineImpl::~EngineImpl() {
     for (Image* image : images_)
         delete image;
     worker_.reset();
-    waker_.reset();
     apps_.clear();
     ports_.clear();
     eal_.reset();
@@ -188,6 +188,7 @@ void EngineImpl::run_events() {
             listener_->reader_finished(notice.finished_reader);
         }
     }
+    worker_->hand_over();
 }
 
 // ---- facts ----
@@ -292,6 +293,13 @@ Result<InboxMemory> EngineImpl::make_inbox(AppId id, uint32_t socket) {
 
 // ---- sending ----
 
+/// Log bytes that fit one frame of the path, and a frame of its port.
+uint32_t EngineImpl::max_frame_bytes(const Path& path) const {
+    const uint32_t overhead = (path.dest.ip.is_v6() ? 40 : 20) + kUdpBytes + kXylemHeaderBytes;
+    const uint32_t mtu = has_port(path.port) ? std::min(path.mtu, ports_[path.port].port->mtu()) : path.mtu;
+    return mtu > overhead + 8 ? (mtu - overhead) & ~7U : 8;
+}
+
 Result<Stream*> EngineImpl::add_stream(const StreamSpec& spec) {
     if (!spec.geometry.is_valid()) return Error{EINVAL, "a log of this geometry cannot be made"};
     auto stream = std::make_unique<Stream>();
@@ -348,9 +356,12 @@ void EngineImpl::add_replica(Stream* stream, const ReplicaSpec& spec, std::funct
     replica->feedback_label = spec.feedback_label;
     replica->window_cells =
         spec.window_cells != 0 ? spec.window_cells : static_cast<uint32_t>(stream->geometry.cells());
+    if (replica->local != nullptr)
+        replica->window_cells = static_cast<uint32_t>(replica->local->image.geometry().cells());
     replica->path = spec.path;
-    replica->is_up = spec.local_image != nullptr || spec.path.is_up;
-    const uint32_t at = replica->local != nullptr ? stage::TxStream::kMaxGroups - 1 : spec.path.port;
+    replica->is_up = spec.local_image != nullptr || (spec.path.is_up && has_port(spec.path.port));
+    const uint32_t port = has_port(spec.path.port) ? spec.path.port : 0;
+    const uint32_t at = replica->local != nullptr ? stage::TxStream::kMaxGroups - 1 : port;
     const auto header = make_template(spec.path, spec.label, stream->source_hash);
     const uint32_t frame_bytes = replica->local != nullptr ? abi::kMaxCellBytes : max_frame_bytes(spec.path);
     // Arrays for the group as it may be when the command runs: control knows how many it has asked for.
@@ -364,7 +375,7 @@ void EngineImpl::add_replica(Stream* stream, const ReplicaSpec& spec, std::funct
     auto room = std::make_shared<Room>();
     room->capacity = std::max(kFirstGroupReplicas, std::bit_ceil(needed));
     room->group = std::make_unique<stage::Group>();
-    room->group->egress = replica->local != nullptr ? nullptr : egress_of(spec.path.port);
+    room->group->egress = replica->local != nullptr ? nullptr : egress_of(port);
     room->templates = std::make_unique<packet::FrameTemplate[]>(room->capacity);
     room->replicas = std::make_unique<stage::Replica*[]>(room->capacity);
     worker_->post(
@@ -398,7 +409,7 @@ void EngineImpl::next_position(Stream* stream, std::function<void(Position)> don
 void EngineImpl::set_path(Replica* replica, const Path& path) {
     if (replica->local != nullptr) return;
     // A path over another port is out of step until the session makes a new replica; the same port is a new header.
-    const bool is_up = path.is_up && path.port == replica->port;
+    const bool is_up = path.is_up && path.port == replica->port && has_port(path.port);
     replica->path = path;
     const auto header = make_template(path, replica->label, static_cast<Stream*>(replica->stream)->source_hash);
     const uint32_t frame_bytes = is_up ? max_frame_bytes(path) : abi::kMaxCellBytes;
@@ -481,7 +492,7 @@ Result<Image*> EngineImpl::add_image(const ImageSpec& spec) {
 
 void EngineImpl::set_feedback(Image* image, uint64_t feedback_label, const Path& path) {
     const auto header = make_template(path, feedback_label, static_cast<uint32_t>(feedback_label >> 32));
-    stage::Egress* egress = path.is_up ? egress_of(path.port) : nullptr;
+    stage::Egress* egress = path.is_up && has_port(path.port) ? egress_of(path.port) : nullptr;
     post([=](Worker& worker) {
         image->feedback_template = header;
         image->feedback = egress;

@@ -81,6 +81,11 @@ void Worker::stop() {
 
 void Worker::post(std::function<bool(Worker&)> apply, Done done) {
     overflow_.push_back(new Command{std::move(apply), std::move(done)});
+    hand_over();
+}
+
+void Worker::hand_over() {
+    if (overflow_.empty()) return;
     size_t n = 0;
     while (n < overflow_.size() && commands_.push(overflow_[n]))
         ++n;
@@ -179,12 +184,16 @@ void Worker::serve_bell(App& app, uint32_t socket) {
     }
 }
 
+/// A fan-out waits for room in a queue or for a frame.
+bool is_paused(const stage::TxStream& stream) {
+    return std::any_of(stream.groups.begin(), stream.groups.end(),
+                       [](const auto& group) { return group && group->is_open; });
+}
+
 bool Worker::is_idle_for_long(Stream& stream) const {
     if (++stream.n_idle_polls < kIdlePollsToUnwatch) return false;
     if (!stream.is_pulled || stream.is_reliable) {
-        for (auto& group : stream.groups)
-            if (group && group->is_open) return false;
-        return true;  // what is blocked waits for a STATUS, which makes the stream active again
+        return !is_paused(stream);  // what is blocked waits for a STATUS, which makes the stream active again
     }
     return stream.position >= stream.log->commit();
 }
@@ -223,7 +232,7 @@ void Worker::run_timers() {
     next_timer_scan_ = context_.now + kTimerScanUs * context_.us;
     for (stage::RxImage *image = context_.timed_images.front(), *next = nullptr; image != nullptr; image = next) {
         next = context_.timed_images.next(*image);
-        if (std::min(image->nak_at, image->image.deadline()) <= context_.now) stage::on_image_timer(*image, context_);
+        if (stage::timer_of(*image) <= context_.now) stage::on_image_timer(*image, context_);
     }
     for (stage::TxStream *stream = context_.timed_streams.front(), *next = nullptr; stream != nullptr; stream = next) {
         next = context_.timed_streams.next(*stream);
@@ -264,7 +273,12 @@ void Worker::flush_egress() {
 
 void Worker::notify(Notice notice) {
     has_notices_ = true;
-    while (!notices_.push(notice)) {  // control is far behind: it is woken, and the ring is drained by it alone
+    while (!notices_.push(notice)) {
+        if (must_stop_.load(std::memory_order_relaxed)) {  // nobody will take it
+            delete notice.applied;
+            return;
+        }
+        // Control is far behind: it is woken, and the ring is drained by it alone.
         flush_notices();
         has_notices_ = true;
         sched_yield();
@@ -293,13 +307,16 @@ uint64_t Worker::next_deadline() const {
     uint64_t at = context_.now + kLongestSleepUs * context_.us;
     for (const stage::RxImage* image = context_.timed_images.front(); image != nullptr;
          image = context_.timed_images.next(*image))
-        at = std::min({at, image->nak_at, image->image.deadline()});
+        at = std::min(at, stage::timer_of(*image));
     for (const stage::TxStream* stream = context_.timed_streams.front(); stream != nullptr;
          stream = context_.timed_streams.next(*stream))
         at = std::min(at, stream->heartbeat_at);
     for (const WorkerPort& port : ports_)
         if ((port.port->wait_fd() < 0 && port.port->spec().kind != dpdk::PortKind::kNull) || port.egress->n_held() != 0)
             at = std::min(at, context_.now + kBlindSleepUs * context_.us);
+    for (const stage::TxStream* stream = context_.active.front(); stream != nullptr;
+         stream = context_.active.next(*stream))
+        if (is_paused(*stream)) at = std::min(at, context_.now + kBlindSleepUs * context_.us);
     if (!deferred_.empty()) at = std::min(at, context_.now + kBlindSleepUs * context_.us);
     return at;
 }
@@ -310,12 +327,19 @@ void Worker::clear_wait_error(int fd) {
         if (port.port->wait_fd() == fd) port.port->clear_wait_error();
 }
 
+/// Whether the writers of the polled streams may leave the doorbell alone: not while nobody polls.
+void Worker::set_watched(bool is_watched) {
+    for (stage::TxStream* stream = context_.active.front(); stream != nullptr; stream = context_.active.next(*stream))
+        stream->facts->is_watched.store(is_watched ? 1 : 0, std::memory_order_relaxed);
+}
+
 void Worker::sleep() {
     for (WorkerPort& port : ports_)
         port.egress->poke();
     is_asleep_.store(true, std::memory_order_relaxed);
     for (App* app = apps_.front(); app != nullptr; app = apps_.next(*app))
         app->own().worker_sleeps.store(1, std::memory_order_relaxed);
+    set_watched(false);
     std::atomic_thread_fence(
         std::memory_order_seq_cst);  // partners: the applications' fence after commit and doorbell, post()
     if (!has_pending()) {
@@ -330,6 +354,7 @@ void Worker::sleep() {
     }
     for (App* app = apps_.front(); app != nullptr; app = apps_.next(*app))
         app->own().worker_sleeps.store(0, std::memory_order_relaxed);
+    set_watched(true);
     is_asleep_.store(false, std::memory_order_relaxed);
 }
 

@@ -52,6 +52,8 @@ class Worker {
 
     // Control thread.
     void post(std::function<bool(Worker&)> apply, Done done);
+    /// Hands over commands that the ring had no room for; whenever notices were taken.
+    void hand_over();
     /// The notices so far; readable descriptor when there are some.
     bool take(Notice& out) { return notices_.pop(out); }
     int notice_fd() const { return notice_fd_; }
@@ -99,6 +101,7 @@ class Worker {
     void flush_notices();
     void clear_wait_error(int fd);
     void sleep();
+    void set_watched(bool is_watched);
     bool has_pending() const;
     uint64_t next_deadline() const;
 

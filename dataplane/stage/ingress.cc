@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint32_t kFramesPerStatus = 128;
 constexpr uint64_t kFirstNakDelayUs = 100, kMinNakIntervalUs = 1000, kMaxNakIntervalUs = 32'000;
+constexpr uint64_t kEndCheckUs = 20'000;
 constexpr unsigned kMaxRangesPerNak = Replica::kMaxRepairs;
 
 void take_heartbeat(RxImage& image, const packet::Header& header, Context& context) {
@@ -119,7 +120,18 @@ void look_for_holes(RxImage& image, Context& context) {
         image.nak_interval = kMinNakIntervalUs * context.us;
         image.nak_at = context.now + kFirstNakDelayUs * context.us;
     }
-    if (image.nak_at != kNever || image.image.deadline() != kNever)
+}
+
+/// Whether, and when, the image needs a look without anything having come.
+void set_timer(RxImage& image, Context& context) {
+    look_for_holes(image, context);
+    const bool is_ending =
+        image.final != abi::kNoPosition && image.min_consumed < image.final && !image.readers.is_empty();
+    if (!is_ending)
+        image.end_check_at = kNever;
+    else if (image.end_check_at == kNever)
+        image.end_check_at = context.now + kEndCheckUs * context.us;
+    if (timer_of(image) != kNever)
         context.timed_images.add(image);
     else
         context.timed_images.remove(image);
@@ -183,7 +195,7 @@ void settle(RxImage& image, Context& context) {
             push_ready(*reader);
         if (image.readers.is_empty() && image.image.is_live()) refresh_consumed(image, context);
     }
-    look_for_holes(image, context);
+    set_timer(image, context);
     if (image.must_tell && image.image.is_reliable()) send_status(image);
     if (has_moved && image.feeder != nullptr) accept_local_progress(image, context);
 }
@@ -215,7 +227,14 @@ bool refresh_consumed(RxImage& image, Context& context) {
     return true;
 }
 
+uint64_t timer_of(const RxImage& image) { return std::min({image.nak_at, image.image.deadline(), image.end_check_at}); }
+
 void on_image_timer(RxImage& image, Context& context) {
+    if (image.end_check_at <= context.now) {
+        image.end_check_at = kNever;
+        refresh_consumed(image, context);
+        context.touched.add(image);
+    }
     if (image.image.deadline() <= context.now && image.image.on_timer(context.now)) context.touched.add(image);
     if (image.nak_at > context.now) return;
     if (!image.image.is_missing_something()) {

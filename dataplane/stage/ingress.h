@@ -25,7 +25,11 @@ bool refresh_consumed(RxImage& image, Context& context);
 /// Puts a reader that went live into its ready ring, if something is there for it.
 void announce(Reader& reader);
 
-/// Timers of an image: NAKs (reliable), gaps to be given up (best effort).
+/// When on_image_timer has something to do; kNever: not at all.
+uint64_t timer_of(const RxImage& image);
+
+/// Timers of an image: NAKs (reliable), gaps to be given up (best effort), readers that may have reached the end
+/// without ringing (kick_at moves back when the end becomes known; a reader may still have seen the old one).
 void on_image_timer(RxImage& image, Context& context);
 
 }  // namespace xylem::stage

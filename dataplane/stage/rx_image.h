@@ -64,6 +64,7 @@ struct RxImage {
     uint64_t nak_at = kNever;
     uint64_t nak_interval = 0;
     Position nak_progress = 0;
+    uint64_t end_check_at = kNever;  // the end is known, and a reader has not told that it is there
 
     // Tested by the worker after `published` moved.
     std::atomic<bool>* is_armed = nullptr;

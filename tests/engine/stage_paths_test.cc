@@ -210,6 +210,22 @@ TEST(StagePathTest, LocalImageIsFedWithoutAFrame) {
     EXPECT_EQ(world.out.n_taken, 0U);
 }
 
+TEST(StagePathTest, ReaderThatReachedTheEndWithoutRingingIsSeen) {
+    World world;
+    Sender& sender = world.add_sender();
+    Leaf& leaf = world.add_leaf(sender, {.is_local = true});
+    leaf.reads = false;
+    sender.n_left = 5;
+    ASSERT_TRUE(world.run_until([&] { return sender.n_left == 0; }));
+    world.finish(sender);
+    world.run_for_us(1000);
+    world.sending.worker.set_final(leaf.image, sender.writer->position());
+    leaf.consumed.store(sender.writer->position());  // it still saw the old kick_at
+    EXPECT_TRUE(world.run_until([&] { return sender.has_finished; }, 100));
+    world.run_for_us(1000);
+    EXPECT_EQ(stage::timer_of(leaf.image), stage::kNever);
+}
+
 TEST(StagePathTest, LocalImageSmallerThanTheLogLosesNothing) {
     World world;
     Sender& sender = world.add_sender({1408, 9});

@@ -278,7 +278,7 @@ void World::run_timers(Host& host) {
     stage::Context& context = host.context();
     for (stage::RxImage *image = context.timed_images.front(), *next = nullptr; image != nullptr; image = next) {
         next = context.timed_images.next(*image);
-        stage::on_image_timer(*image, context);
+        if (stage::timer_of(*image) <= context.now) stage::on_image_timer(*image, context);
     }
     for (stage::TxStream *stream = context.timed_streams.front(), *next = nullptr; stream != nullptr; stream = next) {
         next = context.timed_streams.next(*stream);
