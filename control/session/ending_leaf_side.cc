@@ -129,6 +129,8 @@ void Sessions::close_leaf_socket(Socket& socket, bool is_abortive, uint32_t reas
         leave(edge, ECONNRESET, reason, {});
         return release_leaf_edge(edge);
     }
+    // It may close as soon as it has read the end, before the engine has told us so.
+    if (edge->reader && edge->reader->consumed() >= edge->image->final) confirm(edge);
     const engine::Position final = finish_own_stream(*edge);
     leave(edge, 0, XY_END_LEFT, {});
     drop_reader(*edge);
