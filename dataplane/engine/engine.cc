@@ -84,7 +84,7 @@ class EngineImpl final : public Engine {
     void remove_reader(Reader*, Done) override;
     void remove_image(Image*, Done) override;
     Position published(const Image* image) const override { return image->published.get(); }
-    Position consumed(const Reader* reader) const override { return reader->consumed.load(std::memory_order_relaxed); }
+    Position consumed(const Reader*) const override;
     ImageCounters counters(const Image*) const override;
 
   private:
@@ -554,6 +554,15 @@ void EngineImpl::remove_image(Image* image, Done done) {
              delete image;
              if (done) done();
          });
+}
+
+/// The application's word as it is now: the worker looks at it only now and then, and a socket that is closed has said
+/// its last.
+Position EngineImpl::consumed(const Reader* reader) const {
+    const Position counted = reader->consumed.load(std::memory_order_relaxed);
+    const Position word = reader->consumed_word->load(std::memory_order_acquire);
+    const Position published = reader->image->image.header().published.load(std::memory_order_relaxed);
+    return word > counted && word <= published ? word : counted;
 }
 
 ImageCounters EngineImpl::counters(const Image* image) const {
