@@ -260,16 +260,21 @@ void Sessions::on_live(const LeafEdgeRef& edge, const proto::Live& live) {
     start_leaf(edge, live.leaf_number(), live.start(), live.upstream_window_cells());
 }
 
+/// Data come from now on: whoever waits for the root's application holds them no longer (JoinPrepare).
+void Sessions::image_is_live(LeafEdge& first, engine::Position start) {
+    first.image->is_live = true;
+    engine_.go_live(first.image->image->get(), start);
+    for (const auto& [key, other] : leaf_edges_)
+        if (other->step == LeafStep::kReady && other->image == first.image) drop_reader(*other);
+}
+
 /// Admitted. What the root sent from P0 on is in the image, or on its way; our own stream gets its replica.
 void Sessions::start_leaf(const LeafEdgeRef& edge, uint32_t number, engine::Position start, uint32_t window_cells) {
     edge->step = LeafStep::kStarting;
     edge->number = number;
     edge->start = start;
     if (edge->image) {
-        if (!edge->image->is_live) engine_.go_live(edge->image->image->get(), start);
-        edge->image->is_live = true;
-        for (const auto& [key, other] : leaf_edges_)
-            if (other->step == LeafStep::kReady && other->image == edge->image) drop_reader(*other);
+        if (!edge->image->is_live) image_is_live(*edge, start);
         engine_.reader_live(edge->reader->get(), start);
         edge->is_reader_live = true;
     }

@@ -102,10 +102,11 @@ void Sessions::release_leaf_edge(const LeafEdgeRef& edge) {
 /// The socket is broken from now on.
 void Sessions::end_leaf_edge(const LeafEdgeRef& edge, int code) {
     Socket* socket = edge->socket;
+    const bool was_reading = edge->step == LeafStep::kClosing;
     release_leaf_edge(edge);
     if (socket == nullptr) return;
     socket->set_leaves(0);
-    socket->end(code);
+    socket->end(code, was_reading);
 }
 
 /// Where our own stream ends; nothing is pulled beyond.

@@ -35,13 +35,13 @@ Result<AppRef> Sessions::add_app(uint32_t uid, int pid) {
     app->memory = std::make_shared<AppBox>(door_, *memory);
     app->uid = uid;
     app->pid = pid;
-    apps_.insert(app);
+    apps_.push_back(app);
     return app;
 }
 
 void Sessions::app_gone(const AppRef& app) {
     Scope scope(*this);
-    if (apps_.erase(app) == 0) return;
+    if (std::erase(apps_, app) == 0) return;
     // Leaves and roots first: a root's handles go with it and are no evictions.
     for (Role role : {Role::kRoot, Role::kLeaf, Role::kHandle}) {
         for (auto& [id, socket] : app->sockets)

@@ -9,7 +9,6 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <random>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -114,6 +113,7 @@ class Sessions : public engine::EngineEvents {
     void on_prepare(const LeafEdgeRef& edge);
     void add_reader(LeafEdge& edge);
     void on_accept(const LeafEdgeRef& edge, const proto::JoinAccept& accept);
+    void image_is_live(LeafEdge& first, engine::Position start);
     void start_leaf(const LeafEdgeRef& edge, uint32_t number, engine::Position start, uint32_t window_cells);
     void leaf_is_live(const LeafEdgeRef& edge);
     void fail_ask(const LeafEdgeRef& edge, int code);
@@ -226,7 +226,7 @@ class Sessions : public engine::EngineEvents {
     std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // callbacks that outlive us see it gone
     std::mt19937_64 random_;
 
-    std::set<AppRef> apps_;
+    std::vector<AppRef> apps_;
     Bindings bindings_;
     std::map<EdgeKey, RootEdgeRef> root_edges_;
     std::map<EdgeKey, LeafEdgeRef> leaf_edges_;

@@ -53,8 +53,8 @@ void Socket::decide_join(int code, Bytes data) {
     slot->facts_changed();
 }
 
-void Socket::end(int code) {
-    if (has_ended) return;
+void Socket::end(int code, bool is_broken_off) {
+    if (has_ended && !is_broken_off) return;
     has_ended = true;
     facts().close_error.store(code, std::memory_order_relaxed);
     facts().has_ended.store(1, std::memory_order_release);

@@ -75,8 +75,8 @@ class Socket {
     void set_live();
     /// The outcome of the join in progress.
     void decide_join(int code, Bytes callee_data);
-    /// FD_CLOSE; the first end stays.
-    void end(int code);
+    /// FD_CLOSE; the first end stays. But a graceful one that the application has not read up to can be `broken_off`.
+    void end(int code, bool is_broken_off = false);
 
     App& app;
     SlotRef slot;

@@ -48,7 +48,7 @@ void Sessions::time_out(const RootEdgeRef& edge) {
         reject(edge->peer, edge->join, ETIMEDOUT, "the leaf's host did not answer");
         return release_root_edge(edge);
     }
-    if (edge->step < RootStep::kLive) send_close(*edge, 0, ETIMEDOUT, XY_END_REFUSED, {});
+    if (edge->step != RootStep::kDialing) send_close(*edge, 0, ETIMEDOUT, XY_END_REFUSED, {});
     if (edge->step == RootStep::kPreparing || edge->step == RootStep::kAdding)
         end_root_edge(edge, ETIMEDOUT, XY_END_REFUSED);
     else
@@ -193,7 +193,10 @@ void Sessions::abort_everything() {
 void Sessions::tick_stop(uint64_t now_ms) {
     if (!stopped_ || has_stopped_) return;
     if (give_up_at_ms_ == 0) {
-        if (now_ms < stop_at_ms_ && !root_edges_.empty()) return;
+        const bool delivers = std::any_of(root_edges_.begin(), root_edges_.end(), [](const auto& entry) {
+            return entry.second->step >= RootStep::kPreparing && entry.second->step <= RootStep::kClosing;
+        });
+        if (now_ms < stop_at_ms_ && delivers) return;
         abort_everything();
         give_up_at_ms_ = now_ms + settings_.stop_ms;
         return;
