@@ -111,7 +111,7 @@ unsigned Worker::poll() {
     n += receive();
     n += serve_doorbells();
     n += send();
-    run_timers();
+    n += run_timers();  // what they started is work for the next poll
     settle_touched();
     flush_egress();
     waker_.flush();
@@ -179,8 +179,8 @@ void Worker::serve_bell(App& app, uint32_t socket) {
         context_.active.add(*state.stream);
     }
     for (stage::Reader* reader = state.readers.front(); reader != nullptr; reader = state.readers.next(*reader)) {
-        stage::refresh_consumed(*reader->image, context_);
-        if (reader->image->final != abi::kNoPosition) context_.touched.add(*reader->image);
+        reader->image->must_refresh = true;  // once per poll, however many of its readers ring
+        context_.touched.add(*reader->image);
     }
 }
 
@@ -227,17 +227,23 @@ unsigned Worker::send() {
     return total;
 }
 
-void Worker::run_timers() {
-    if (context_.now < next_timer_scan_) return;
+unsigned Worker::run_timers() {
+    if (context_.now < next_timer_scan_) return 0;
+    unsigned n = 0;
     next_timer_scan_ = context_.now + kTimerScanUs * context_.us;
     for (stage::RxImage *image = context_.timed_images.front(), *next = nullptr; image != nullptr; image = next) {
         next = context_.timed_images.next(*image);
-        if (stage::timer_of(*image) <= context_.now) stage::on_image_timer(*image, context_);
+        if (stage::timer_of(*image) > context_.now) continue;
+        stage::on_image_timer(*image, context_);
+        ++n;
     }
     for (stage::TxStream *stream = context_.timed_streams.front(), *next = nullptr; stream != nullptr; stream = next) {
         next = context_.timed_streams.next(*stream);
-        if (stream->heartbeat_at <= context_.now) stage::on_stream_timer(*stream, context_);
+        if (stream->heartbeat_at > context_.now) continue;
+        stage::on_stream_timer(*stream, context_);
+        ++n;
     }
+    return n;
 }
 
 void Worker::settle_touched() {

@@ -91,7 +91,7 @@ class Worker {
     unsigned serve_doorbells();
     void serve_bell(App& app, uint32_t socket);
     unsigned send();
-    void run_timers();
+    unsigned run_timers();
     void settle_touched();
     void wake_readers(Image& image);
     void report_finished(Image& image);

@@ -184,6 +184,7 @@ void store_frame(RxImage& image, const log::DataFrame& frame, Context& context) 
 }
 
 void settle(RxImage& image, Context& context) {
+    if (image.must_refresh) refresh_consumed(image, context);
     const Position published = image.image.published();
     const bool has_moved = published != image.published.get();
     image.published.set(published);
@@ -205,6 +206,7 @@ void announce(Reader& reader) {
 }
 
 bool refresh_consumed(RxImage& image, Context& context) {
+    image.must_refresh = false;
     const Position published = image.image.published();
     Position slowest = published;
     for (Reader* reader = image.readers.front(); reader != nullptr; reader = image.readers.next(*reader)) {

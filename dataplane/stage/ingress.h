@@ -15,8 +15,8 @@ void ingress(rte_mbuf** burst, uint16_t n, uint16_t data_port, const LabelTable&
 /// Stores a data frame (from the wire or from a local stream) and notes the image as touched.
 void store_frame(RxImage& image, const log::DataFrame& frame, Context& context);
 
-/// For an image that was touched: publishes its position for control, puts it in its readers' ready rings, looks for
-/// holes, and sends a STATUS if one is due. Returns whether somebody sleeps on it (the caller wakes them).
+/// For an image that was touched: looks at its readers if one rang, publishes its position for control, puts it in its
+/// readers' ready rings, looks for holes, and sends a STATUS if one is due. The caller wakes who sleeps on it.
 void settle(RxImage& image, Context& context);
 
 /// Reads the readers' `consumed` words again. True: the slowest one moved.

@@ -60,7 +60,8 @@ struct RxImage {
     uint32_t highest_packet = 0;
     bool has_packet = false;  // highest_packet is that of a frame
     uint32_t n_since_status = 0;
-    bool must_tell = false;  // a STATUS is due
+    bool must_tell = false;     // a STATUS is due
+    bool must_refresh = false;  // a reader rang
     uint64_t nak_at = kNever;
     uint64_t nak_interval = 0;
     Position nak_progress = 0;

@@ -300,7 +300,8 @@ void World::read_some(Leaf& leaf) {
     leaf.consumed.store(leaf.reading->position(), std::memory_order_release);
     if (leaf.reading->position() < leaf.image.image.header().kick_at.load(std::memory_order_relaxed)) return;
     Host& there = leaf.replica.local != nullptr ? sending : receiving;
-    stage::refresh_consumed(leaf.image, there.context());
+    leaf.image.must_refresh = true;
+    there.context().touched.add(leaf.image);
 }
 
 void World::step() {
