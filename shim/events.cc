@@ -87,6 +87,9 @@ uint8_t interests_of(Socket& s) {
     if ((enabled & XY_FD_READ) != 0 && may_read(s) && (is_open || s.receiver.may_have_something(s)))
         interests |= abi::kWantRead;
     if ((enabled & XY_FD_ACCEPT) != 0) interests |= abi::kWantAccept;
+    const bool has_outcome =
+        !s.is_branch && s.engine->connect_done.load(std::memory_order_acquire) != s.events.connects_seen;
+    if ((enabled & XY_FD_CONNECT) != 0 && has_outcome) interests |= abi::kWantConnect;
     if ((enabled & (XY_FD_CONNECT | XY_FD_WRITE)) != 0 && is_join_under_way(s)) interests |= abi::kWantConnect;
     if ((enabled & XY_FD_CLOSE) != 0) interests |= abi::kWantClose;
     if ((enabled & XY_FD_WRITE) != 0 && may_write(s) && is_open && is_connected(s)) interests |= abi::kWantWrite;

@@ -161,6 +161,8 @@ int join_leaf(int fd, const JoinArguments& arguments) {
     const int joined = start_join(*s, arguments, body);
     if (joined < 0) return -1;
     if (s->is_nonblocking) {
+        // Each join has its FD_CONNECT (W-138).
+        reenable(*s, XY_FD_CONNECT);
         if (s->events.mask.load(std::memory_order_relaxed) != 0) refresh_interests(*s);
         return joined;
     }

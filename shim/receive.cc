@@ -35,13 +35,14 @@ class Receiving {
             s.receive_mutex.unlock();
             return;
         }
+        const int error = errno;  // of the call that ends
         Keep keep(s);
         s.receive_mutex.unlock();  // events come before it
-        if (!keep) return;
-        if (is_empty_)
+        if (keep && is_empty_)
             renew_interests(s);
-        else
+        else if (keep)
             refresh_interests(s);
+        errno = error;
     }
     Receiving(const Receiving&) = delete;
     Receiving& operator=(const Receiving&) = delete;
@@ -100,8 +101,9 @@ int Receiving::wait_or_end(Wait& wait, int end) {
 void Receiving::note_taken(const Wait& wait) {
     Socket& s = *socket_;
     s.notifier.note_taken();
-    if (!may_wait_ || had_to_wait_ || s.blocks_in_receive || wait.has_slept()) return;
-    // A blocking socket that is read when poll says so: the descriptor must not stay readable when all is taken.
+    // A socket that is read when poll says so must not stay readable when all is taken. One that is read by waiting
+    // calls need not be looked after each time it runs empty.
+    if (may_wait_ && (had_to_wait_ || s.blocks_in_receive || wait.has_slept())) return;
     if (s.events.mask.load(std::memory_order_relaxed) != 0 || s.receiver.has_unread(s)) return;
     s.receiver.note_empty(s);
     if (!s.notifier.settle()) hung_up(s);

@@ -10,7 +10,7 @@ namespace xylem::shim {
 
 class Scatter {
   public:
-    Scatter(const iovec* parts, size_t n_parts) : parts_(parts), n_parts_(n_parts) {
+    Scatter(const iovec* parts, size_t n_parts) : parts_(parts) {
         for (size_t i = 0; i < n_parts; ++i)
             left_ += parts[i].iov_len;
     }
@@ -47,7 +47,6 @@ class Scatter {
     void move(size_t n) { off_ += n; }
 
     const iovec* parts_;
-    size_t n_parts_;
     size_t off_ = 0;
     size_t left_ = 0;
 };

@@ -129,9 +129,11 @@ void abandon_sleepers_in_child() {
 }
 
 Wait::~Wait() {
+    const int error = errno;  // the caller's result may be decided already
     if (has_begun_ && !socket_.is_closing.load(std::memory_order_acquire) && !socket_.notifier.end_wait(interests_))
         hung_up(socket_);
     if (is_user_) socket_.users.fetch_sub(1, std::memory_order_release);
+    errno = error;
 }
 
 int Wait::until(bool (*is_ready)(Socket&, uint64_t), uint64_t argument, Mutex* lock) {

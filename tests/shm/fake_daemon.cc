@@ -109,7 +109,8 @@ void FakeDaemon::run() {
         for (size_t i = 0; i < owners.size(); ++i)
             if (fds[3 + i].revents != 0) read_interests(*owners[i]);
         if (fds[1].revents != 0) app_fd_ < 0 ? accept_app() : (void)serve_command();
-        if (engine_ != nullptr && take_bells()) work();
+        // A command may have changed who holds a stream back.
+        if (engine_ != nullptr && (take_bells() || fds[1].revents != 0)) work();
         serve_interests();
     }
 }

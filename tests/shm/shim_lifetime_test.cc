@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins, closes, deaths, forks and cancelled calls.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "tests/shm/shim_fixture.h"
+
+namespace xylem::test {
+namespace {
+
+using ShimLifetime = ShimTest;
+
+int join_at(int s, const sockaddr_in& name, unsigned flags = XY_BOTH, const xy_data* data = nullptr,
+            xy_data* answer = nullptr) {
+    return xy_join_leaf(s, as_sockaddr(name), sizeof name, data, answer, nullptr, nullptr, flags);
+}
+
+TEST_F(ShimLifetime, DataTravelsWithABlockingJoinBothWays) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    set_blocking(leaf, true);
+    std::string question = "who is there?";
+    char answer[64];
+    const xy_data caller{question.data(), question.size()};
+    xy_data callee{answer, sizeof answer};
+    struct Seen {
+        std::string data;
+        pthread_t thread;
+    } seen;
+
+    int branch = -1;
+    std::thread acceptor([&] {
+        sockaddr_in from{};
+        socklen_t bytes = sizeof from;
+        branch = xy_accept(
+            root, reinterpret_cast<sockaddr*>(&from), &bytes,
+            [](const xy_request* request, xy_data* data, void* argument) {
+                auto* s = static_cast<Seen*>(argument);
+                s->data.assign(static_cast<char*>(request->caller_data.buf), request->caller_data.len);
+                s->thread = pthread_self();
+                EXPECT_EQ(request->caller->sa_family, AF_INET);
+                memcpy(data->buf, "a root", 6);
+                data->len = 6;
+                return XY_ACCEPT;
+            },
+            &seen);
+        EXPECT_NE(from.sin_port, 0);
+        EXPECT_TRUE(pthread_equal(seen.thread, pthread_self()));  // W-190
+    });
+    const int joined = join_at(leaf, address_of(kRootPort), XY_BOTH, &caller, &callee);
+    acceptor.join();
+
+    EXPECT_EQ(joined, leaf);  // W-086
+    EXPECT_GE(branch, 0);
+    EXPECT_EQ(seen.data, question);
+    EXPECT_EQ(std::string(answer, callee.len), "a root");
+    EXPECT_EQ(join_at(leaf, address_of(kRootPort)), -1);
+    EXPECT_EQ(errno, EISCONN);  // W-113
+}
+
+TEST_F(ShimLifetime, ARootInvitesALeafAndGetsANewDescriptor) {
+    const int root = xy_socket(AF_INET, SOCK_RDM, XY_PROTO_TREE, XY_C_ROOT | XY_D_ROOT);
+    const int listener = xy_socket(AF_INET, SOCK_RDM, XY_PROTO_TREE, XY_C_LEAF | XY_D_LEAF);
+    const sockaddr_in name = address_of(6000);
+    ASSERT_EQ(xy_bind(listener, as_sockaddr(name), sizeof name), 0);
+    ASSERT_EQ(xy_listen(listener, 1), 0);
+
+    int leaf = -1;
+    std::thread acceptor([&] { leaf = xy_accept(listener, nullptr, nullptr, nullptr, nullptr); });
+    const int branch = join_at(root, name);
+    acceptor.join();
+
+    ASSERT_GE(branch, 0) << strerror(errno);
+    ASSERT_GE(leaf, 0);
+    EXPECT_NE(branch, root);
+    EXPECT_EQ(send_text(root, "hello"), 5) << strerror(errno);
+    EXPECT_EQ(receive_text(leaf), "hello");
+    EXPECT_EQ(join_at(branch, name), -1);
+    EXPECT_EQ(errno, EISCONN);  // W-106
+    EXPECT_EQ(join_at(listener, name), -1);
+    EXPECT_EQ(errno, EINVAL);  // W-087
+}
+
+TEST_F(ShimLifetime, RejectedAndDeferredRequestsAreToldApart) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    set_blocking(leaf, true);
+    std::thread joiner([&] {
+        EXPECT_EQ(join_at(leaf, address_of(kRootPort)), -1);
+        EXPECT_EQ(errno, ECONNREFUSED);  // W-193
+    });
+
+    const auto answer = [](const xy_request*, xy_data*, void* decision) { return *static_cast<int*>(decision); };
+    int decision = XY_DEFER;
+    EXPECT_EQ(xy_accept(root, nullptr, nullptr, answer, &decision), -1);
+    EXPECT_EQ(errno, EBUSY);
+    decision = 7;
+    EXPECT_EQ(xy_accept(root, nullptr, nullptr, answer, &decision), -1);
+    EXPECT_EQ(errno, EINVAL);  // W-195
+    decision = XY_REJECT;
+    EXPECT_EQ(xy_accept(root, nullptr, nullptr, answer, &decision), -1);
+    EXPECT_EQ(errno, ECONNREFUSED);
+    joiner.join();
+}
+
+TEST_F(ShimLifetime, AJoinInsideAConditionFunctionIsInProgress) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    join_at(leaf, address_of(kRootPort));
+    int other = make_leaf(SOCK_RDM);
+
+    const int branch = xy_accept(
+        root, nullptr, nullptr,
+        [](const xy_request*, xy_data*, void* argument) {
+            EXPECT_EQ(join_at(*static_cast<int*>(argument), address_of(kRootPort)), -1);
+            EXPECT_EQ(errno, EINPROGRESS);  // W-206
+            return XY_ACCEPT;
+        },
+        &other);
+
+    EXPECT_GE(branch, 0);
+}
+
+TEST_F(ShimLifetime, JoinChecksItsArgumentsInOrder) {
+    const int leaf = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    char big[2000];
+    const xy_data too_much{big, sizeof big};
+    sockaddr_in6 other{};
+    other.sin6_family = AF_INET6;
+    const auto error = [](int result) { return result == -1 ? errno : 0; };
+
+    EXPECT_EQ(error(join_at(12345, name)), ENOTSOCK);
+    EXPECT_EQ(error(join_at(leaf, name, 0)), EINVAL);
+    EXPECT_EQ(error(join_at(leaf, name, 8)), EINVAL);  // W-251
+    EXPECT_EQ(error(xy_join_leaf(leaf, nullptr, 16, nullptr, nullptr, nullptr, nullptr, XY_BOTH)), EFAULT);
+    EXPECT_EQ(error(xy_join_leaf(leaf, as_sockaddr(name), 4, nullptr, nullptr, nullptr, nullptr, XY_BOTH)), EFAULT);
+    EXPECT_EQ(error(xy_join_leaf(leaf, as_sockaddr(name), 15, nullptr, nullptr, nullptr, nullptr, XY_BOTH)), EFAULT);
+    EXPECT_EQ(error(join_at(leaf, name, XY_BOTH, &too_much)), EFAULT);  // W-182
+    EXPECT_EQ(error(xy_join_leaf(leaf, reinterpret_cast<sockaddr*>(&other), sizeof other, nullptr, nullptr, nullptr,
+                                 nullptr, XY_BOTH)),
+              EAFNOSUPPORT);
+    EXPECT_EQ(error(join_at(leaf, address_of(0))), EADDRNOTAVAIL);  // W-046
+    EXPECT_EQ(error(join_at(leaf, address_of(1, "0.0.0.0"))), EADDRNOTAVAIL);
+}
+
+TEST_F(ShimLifetime, SocketsAreMadeOnlyAsTheirProtocolAllows) {
+    const auto error = [](int family, int type, int protocol, unsigned flags) {
+        const int s = xy_socket(family, type, protocol, flags);
+        if (s >= 0) xy_close(s);
+        return s >= 0 ? 0 : errno;
+    };
+
+    EXPECT_EQ(error(AF_UNIX, SOCK_RDM, 0, XY_C_ROOT | XY_D_ROOT), EAFNOSUPPORT);
+    EXPECT_EQ(error(AF_INET, SOCK_RAW, 0, XY_C_ROOT | XY_D_ROOT), ESOCKTNOSUPPORT);
+    EXPECT_EQ(error(AF_INET, SOCK_RDM, 17, XY_C_ROOT | XY_D_ROOT), EPROTONOSUPPORT);
+    EXPECT_EQ(error(AF_INET, SOCK_RDM, XY_PROTO_GROUP, XY_C_LEAF | XY_D_LEAF), EPROTOTYPE);
+    int n_tree = 0, n_mesh = 0, n_group = 0;
+    for (unsigned flags = 0; flags < 64; ++flags) {
+        n_tree += error(AF_INET, SOCK_RDM, XY_PROTO_TREE, flags) == 0;
+        n_mesh += error(AF_INET, SOCK_RDM, XY_PROTO_MESH, flags) == 0;
+        n_group += error(AF_INET, SOCK_DGRAM, XY_PROTO_GROUP, flags) == 0;
+    }
+    EXPECT_EQ(n_tree, 4);  // W-009 … W-011
+    EXPECT_EQ(n_mesh, 2);
+    EXPECT_EQ(n_group, 1);
+}
+
+TEST_F(ShimLifetime, AClosedNumberIsNotUsedAgainAtOnce) {
+    const int s = make_leaf(SOCK_RDM);
+
+    EXPECT_EQ(xy_close(s), 0);
+
+    EXPECT_EQ(xy_close(s), -1);
+    EXPECT_EQ(errno, ENOTSOCK);  // W-108
+    for (int i = 0; i < 63; ++i) {
+        const int other = make_leaf(SOCK_RDM);
+        EXPECT_NE(other, s);
+        xy_close(other);
+    }
+    EXPECT_EQ(send_text(s, "x"), -1);
+    EXPECT_EQ(errno, ENOTSOCK);
+}
+
+TEST_F(ShimLifetime, ClosingWakesAThreadThatWaits) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    std::atomic<bool> is_in{false};
+    std::thread reader([&] {
+        is_in = true;
+        EXPECT_EQ(receive_text(p.leaf), "errno ENOTSOCK");
+    });
+    ASSERT_TRUE(eventually([&] { return is_in.load(); }));
+
+    EXPECT_EQ(xy_close(p.leaf), 0);
+
+    reader.join();
+}
+
+TEST_F(ShimLifetime, CancelEndsABlockingCallAndNothingElse) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    EXPECT_EQ(xy_cancel(pthread_self()), -1);
+    EXPECT_EQ(errno, EINVAL);  // W-241
+    std::thread reader([&] {
+        EXPECT_EQ(receive_text(p.leaf), "errno EINTR");
+        EXPECT_EQ(receive_text(p.leaf), "afterwards");
+    });
+
+    EXPECT_TRUE(eventually([&] { return xy_cancel(reader.native_handle()) == 0; }));
+    send_text(p.root, "afterwards");
+
+    reader.join();
+}
+
+TEST_F(ShimLifetime, ASignalDoesNotEndABlockingCall) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    struct sigaction action {};
+    static std::atomic<int> n_signals;
+    action.sa_handler = [](int) { ++n_signals; };
+    sigaction(SIGUSR1, &action, nullptr);
+    std::thread reader([&] { EXPECT_EQ(receive_text(p.leaf), "data"); });
+
+    for (int i = 0; i < 20; ++i)
+        pthread_kill(reader.native_handle(), SIGUSR1);
+    ASSERT_TRUE(eventually([&] { return n_signals > 0; }));
+    send_text(p.root, "data");
+
+    reader.join();
+}
+
+TEST_F(ShimLifetime, AReceiveTimeoutIsEagain) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    const timeval timeout{0, 20000};
+    ASSERT_EQ(xy_setsockopt(p.leaf, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout), 0);
+
+    EXPECT_EQ(receive_text(p.leaf), "errno EAGAIN");
+
+    timeval read_back{};
+    socklen_t bytes = sizeof read_back;
+    EXPECT_EQ(xy_getsockopt(p.leaf, SOL_SOCKET, SO_RCVTIMEO, &read_back, &bytes), 0);
+    EXPECT_EQ(read_back.tv_usec, 20000);
+}
+
+TEST_F(ShimLifetime, WhenTheDaemonDiesEverybodyIsTold) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    ASSERT_EQ(xy_event_select(p.branch, -1, XY_FD_CLOSE), 0);
+    send_text(p.root, "last");
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    ASSERT_EQ(receive_text(p.leaf), "last");
+    std::thread reader([&] { EXPECT_EQ(receive_text(p.leaf), "errno ENETDOWN"); });
+
+    daemon.die();
+
+    reader.join();
+    EXPECT_TRUE(is_readable(p.branch, 10000));
+    EXPECT_EQ(take_events(p.branch).error[XY_FD_CLOSE_BIT], ENETDOWN);
+    EXPECT_TRUE(eventually([&] { return send_text(p.root, "x") == -1 && errno == ENETDOWN; }));
+    EXPECT_EQ(xy_socket(AF_INET, SOCK_RDM, XY_PROTO_TREE, XY_C_LEAF | XY_D_LEAF), -1);
+    EXPECT_EQ(errno, ENETDOWN);
+}
+
+TEST_F(ShimLifetime, ARestartedDaemonServesNewSocketsWhileOldOnesStayDown) {
+    setenv("XYLEM_SOCKET", daemon.path().c_str(), 1);
+    const Pair old = make_pair(SOCK_RDM, true);
+    daemon.die();
+    FakeDaemon restarted({}, daemon.path());
+
+    const Pair p = make_pair(SOCK_RDM, true);
+
+    EXPECT_EQ(send_text(p.root, "again"), 5) << strerror(errno);
+    EXPECT_EQ(receive_text(p.leaf), "again");
+    EXPECT_EQ(receive_text(old.leaf), "errno ENETDOWN");
+    EXPECT_EQ(xy_close(old.leaf), 0);
+    EXPECT_EQ(xy_close(old.root), 0);
+    unsetenv("XYLEM_SOCKET");
+    xy_detach();
+}
+
+TEST_F(ShimLifetime, AForkedChildHasNoneOfItsParentsSockets) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    send_text(p.root, "before");
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool is_right = send_text(p.root, "x") == -1 && errno == ENOTSOCK &&
+                              receive_text(p.leaf) == "errno ENOTSOCK" && xy_close(p.branch) == -1 && errno == ENOTSOCK;
+        _exit(is_right ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(receive_text(p.leaf), "before");
+    EXPECT_EQ(send_text(p.root, "after"), 5);
+    EXPECT_EQ(receive_text(p.leaf), "after");
+}
+
+TEST_F(ShimLifetime, ThreadsThatSendAndReceiveWhileOthersCloseComeToNoHarm) {
+    const int root = make_root(SOCK_RDM);
+    for (int round = 0; round < 20; ++round) {
+        const int leaf = make_leaf(SOCK_RDM);
+        join(root, leaf);
+        set_blocking(leaf, true);
+        std::atomic<bool> must_stop{false};
+        std::thread sender([&] {
+            while (!must_stop)
+                send_text(root, "x", XY_MSG_DONTWAIT);
+        });
+        std::thread readers[2];
+        for (std::thread& reader : readers)
+            reader = std::thread([&] {
+                std::string text;
+                do
+                    text = receive_text(leaf);
+                while (text == "x");
+                EXPECT_EQ(text, "errno ENOTSOCK");
+            });
+        ASSERT_TRUE(eventually([&] {
+            struct xy_stats stats {
+                .size = sizeof stats
+            };
+            return xy_stats(leaf, &stats) == 0 && stats.received_messages > 10;
+        }));
+        EXPECT_EQ(xy_close(leaf), 0);
+        for (std::thread& reader : readers)
+            reader.join();
+        must_stop = true;
+        sender.join();
+    }
+}
+
+TEST_F(ShimLifetime, NoDaemonIsENetDown) {
+    xy_detach();
+
+    EXPECT_EQ(xy_attach("/nonexistent/xylemd.sock"), -1);
+    EXPECT_EQ(errno, ENETDOWN);
+    attach();
+    EXPECT_EQ(xy_attach("/nonexistent/other.sock"), -1);
+    EXPECT_EQ(errno, EISCONN);
+}
+
+TEST_F(ShimLifetime, AbortiveCloseIsToldToTheDaemon) {
+    const Pair p = make_pair(SOCK_RDM);
+    const linger abort{1, 0};
+    ASSERT_EQ(xy_setsockopt(p.leaf, SOL_SOCKET, SO_LINGER, &abort, sizeof abort), 0);
+
+    xy_close(p.leaf);
+
+    EXPECT_TRUE(daemon.locked([&] { return daemon.nth(1).was_aborted; }));
+}
+
+TEST_F(ShimLifetime, StatusAndProtocolsFillWhatFits) {
+    char json[8] = "xxxxxxx";
+    xy_protocol entries[2] = {{.size = sizeof(xy_protocol)}, {}};
+
+    EXPECT_EQ(xy_status(nullptr, 0), 15);
+    EXPECT_EQ(xy_status(json, 4), 15);
+    EXPECT_EQ(std::string(json), "{\"sexxx");
+    EXPECT_EQ(xy_enum_protocols(entries, 2), 6);
+    EXPECT_EQ(entries[1].type, SOCK_STREAM);
+    EXPECT_NE(entries[0].capabilities & XY_CAP_MULTIPOINT, 0U);
+}
+
+}  // namespace
+}  // namespace xylem::test
