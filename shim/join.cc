@@ -84,24 +84,31 @@ Socket* adopt_branch(Socket& root, const abi::SocketReply& reply, int fd) {
     return s;
 }
 
-// Asks the daemon; the descriptor that the call will return, or -1.
-int start_join(Socket& s, const JoinArguments& a, const abi::JoinBody& body) {
+// Asks the daemon. 0 or errno.
+int ask_to_join(Socket& s, const JoinArguments& a, const abi::JoinBody& body, abi::SocketReply& reply, ReplyFds& fds) {
     Lock lock(s.control_mutex);
-    if (s.is_join_pending && connects_of(s) == s.joins_before) return result_of(EALREADY);
+    if (is_join_under_way(s)) return EALREADY;
     s.joins_before = connects_of(s);
+    if (const int error = s.attachment->ask(abi::Op::kJoin, s.id, body, reply, &fds)) return error;
+    s.callee_data = a.callee_data;
+    s.join_branch = -1;
+    s.is_join_pending = true;
+    return 0;
+}
+
+// The descriptor that the call will return, or -1.
+int start_join(Socket& s, const JoinArguments& a, const abi::JoinBody& body) {
     abi::SocketReply reply{};
     ReplyFds fds;
-    if (const int error = s.attachment->ask(abi::Op::kJoin, s.id, body, reply, &fds)) return result_of(error);
-    int fd = s.descriptor.load(std::memory_order_relaxed);
-    if (is_root(s)) {
-        Socket* branch = adopt_branch(s, reply, fds.take(0));
-        if (branch == nullptr) return -1;
-        fd = branch->descriptor.load(std::memory_order_relaxed);
+    if (const int error = ask_to_join(s, a, body, reply, fds)) return result_of(error);
+    if (!is_root(s)) return s.descriptor.load(std::memory_order_relaxed);
+    Socket* branch = adopt_branch(s, reply, fds.take(0));
+    Lock lock(s.control_mutex);
+    if (branch == nullptr) {
+        s.is_join_pending = false;  // the daemon was told to close the leaf's descriptor
+        return -1;
     }
-    s.callee_data = a.callee_data;
-    s.join_branch = is_root(s) ? fd : -1;
-    s.is_join_pending = true;
-    return fd;
+    return s.join_branch = branch->descriptor.load(std::memory_order_relaxed);
 }
 
 int outcome_of(Socket& s, abi::JoinResultReply& result) {
