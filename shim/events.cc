@@ -151,16 +151,18 @@ int select_events(Socket& s, int event_fd, uint32_t mask) {
 int take_events(Socket& s, int event_fd, xy_events& out) {
     Lock lock(s.events.mutex);
     record_events(s);
-    out.events = s.events.recorded;
-    for (unsigned bit = 0; bit < XY_FD_MAX_EVENTS; ++bit)
-        if ((out.events >> bit & 1) != 0) out.error[bit] = s.events.error[bit];
-    s.events.recorded = 0;
     if (event_fd >= 0) {
         pollfd p{event_fd, POLLIN, 0};
         uint64_t count;
         if (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0 && read(event_fd, &count, sizeof count) < 0) return EINVAL;
     }
+    const bool was_open = end_of(s) < 0;
     renew_interests_locked(s);
+    if (was_open && end_of(s) >= 0) record_events(s);  // the descriptor told it just now: the daemon hung up
+    out.events = s.events.recorded;
+    for (unsigned bit = 0; bit < XY_FD_MAX_EVENTS; ++bit)
+        if ((out.events >> bit & 1) != 0) out.error[bit] = s.events.error[bit];
+    s.events.recorded = 0;
     return 0;
 }
 

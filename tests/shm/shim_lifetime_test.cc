@@ -258,6 +258,19 @@ TEST_F(ShimLifetime, WhenTheDaemonDiesEverybodyIsTold) {
     EXPECT_EQ(errno, ENETDOWN);
 }
 
+TEST_F(ShimLifetime, AnEventMaskAloneLearnsOfTheDaemonsDeath) {
+    const Pair p = make_pair(SOCK_RDM);
+    ASSERT_EQ(xy_event_select(p.branch, -1, XY_FD_CLOSE), 0);
+    EXPECT_FALSE(is_readable(p.branch, 0));
+
+    daemon.die();
+
+    ASSERT_TRUE(is_readable(p.branch, 10000));
+    const xy_events events = take_events(p.branch);
+    EXPECT_EQ(events.events, uint32_t{XY_FD_CLOSE});
+    EXPECT_EQ(events.error[XY_FD_CLOSE_BIT], ENETDOWN);
+}
+
 TEST_F(ShimLifetime, ARestartedDaemonServesNewSocketsWhileOldOnesStayDown) {
     setenv("XYLEM_SOCKET", daemon.path().c_str(), 1);
     const Pair old = make_pair(SOCK_RDM, true);
