@@ -55,7 +55,11 @@ void PeerLinks::send(session::PeerId peer, const proto::Envelope& message) {
 
 IpAddress PeerLinks::local_address(session::PeerId peer) const {
     const auto facts = peers_.facts(static_cast<signalling::PeerId>(peer));
-    return facts ? facts->local_address : IpAddress{};
+    if (!facts) return {};
+    // Signalling with a memif port's other end takes another way than its data.
+    for (const Endpoint& endpoint : facts->addresses)
+        if (const dpdk::PortSpec* memif = network_.memif_signalled_by(endpoint); memif != nullptr) return memif->ip;
+    return facts->local_address;
 }
 
 bool PeerLinks::may_receive_at(session::PeerId peer, const IpAddress& ip) const {

@@ -14,6 +14,12 @@ const dpdk::PortSpec* NetworkPaths::memif_toward(const IpAddress& ip) const {
     return nullptr;
 }
 
+const dpdk::PortSpec* NetworkPaths::memif_signalled_by(const Endpoint& endpoint) const {
+    for (const engine::PortFacts& port : ports_)
+        if (port.spec.kind == dpdk::PortKind::kMemif && port.spec.signal_peer == endpoint) return &port.spec;
+    return nullptr;
+}
+
 bool NetworkPaths::is_ours(const IpAddress& ip) const {
     for (const engine::PortFacts& port : ports_)
         if (port.spec.kind == dpdk::PortKind::kMemif && port.spec.ip == ip) return true;

@@ -23,6 +23,8 @@ class NetworkPaths : public session::Network {
 
     /// The memif port whose other end is `ip`; null: none.
     const dpdk::PortSpec* memif_toward(const IpAddress& ip) const;
+    /// The memif port whose other end's daemon signals at `endpoint`; null: none.
+    const dpdk::PortSpec* memif_signalled_by(const Endpoint& endpoint) const;
     /// Tells the new watchers where they are; from the event loop, after watch().
     void tell_new();
     bool has_new() const { return !untold_.empty(); }
