@@ -14,7 +14,7 @@ Sessions::Sessions(engine::Engine& engine, Links& links, Network& network, Setti
       links_(links),
       network_(network),
       settings_(std::move(settings)),
-      door_(std::make_shared<Door>(&engine)),
+      door_(std::make_shared<Door>(Door{&engine})),
       random_(std::random_device{}()),
       bindings_(static_cast<uint16_t>(random_())) {
     engine_.set_listener(this);
@@ -23,6 +23,9 @@ Sessions::Sessions(engine::Engine& engine, Links& links, Network& network, Setti
 Sessions::~Sessions() {
     door_->engine = nullptr;
     engine_.set_listener(nullptr);
+    // Roots and their edges hold each other while a session lasts.
+    for (const auto& [key, edge] : root_edges_)
+        if (const std::shared_ptr<Root> root = std::exchange(edge->root, nullptr)) root->edges.clear();
 }
 
 // ---- applications ----

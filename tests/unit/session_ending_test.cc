@@ -321,6 +321,33 @@ TEST_F(Ending, AReaderThatHoldsTheImageBackIsEvictedAlone) {
     expect_nothing_left();
 }
 
+TEST_F(Ending, ALeafThatClosesAsSoonAsItHasReadTheEndHasConfirmedIt) {
+    start();
+    root.commit(s, abi::position(4, 0));
+    root.shutdown(s);
+    w.carry();
+    one.reader(l1)->consumed = abi::position(4, 0);
+    one.close(l1);  // before the engine has told of the end
+    two.close(l2);  // and this one without having read
+    w.run();
+    EXPECT_EQ(row(0).reason, static_cast<uint32_t>(XY_END_CLOSED));
+    EXPECT_EQ(row(1).reason, static_cast<uint32_t>(XY_END_LEFT));
+    EXPECT_EQ(root.end_code(f1), 0);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, AnEndThatCannotBeReadAnyMoreIsAnError_W164) {
+    start();
+    root.commit(s, abi::position(4, 0));
+    root.close(s);
+    w.run();
+    EXPECT_EQ(one.end_code(l1), 0);
+    w.cut();
+    w.run();
+    EXPECT_EQ(one.end_code(l1), ECONNABORTED);
+    expect_nothing_left();
+}
+
 TEST_F(Ending, AReaderThatHoldsNobodyBackMayTakeItsTime) {
     start();
     root.commit(s, abi::position(100, 0));
@@ -379,6 +406,16 @@ TEST_F(Ending, AStoppingDaemonDoesNotWaitForever) {
     EXPECT_EQ(one.end_code(l1), ECONNABORTED);
     EXPECT_EQ(w.a.engine.leftovers(), "");
     expect_nothing_left();
+}
+
+TEST_F(Ending, SessionsThatGoWhileTheyLastLeaveNoMemory) {
+    start();
+    const std::weak_ptr<Root> held = root.app->sockets.at(s)->root;
+    root.app.reset();
+    w.a.sessions.reset();
+    EXPECT_TRUE(held.expired());
+    one.die();
+    two.die();
 }
 
 TEST_F(Ending, StatusNamesWhatOnesOwnUidHas) {
