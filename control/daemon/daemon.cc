@@ -127,6 +127,7 @@ void Daemon::arm_kernel_timer() {
 
 void Daemon::tick() {
     sessions_->tick();
+    if (network_->has_new()) network_->tell_new();  // a message of a peer made it, and the engine has nothing to say
     tick_timer_.expires_after(kTick);
     tick_timer_.async_wait([this](const std::error_code& error) {
         if (!error) tick();
