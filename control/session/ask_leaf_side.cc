@@ -62,7 +62,7 @@ Reply Sessions::ask(Socket& socket, const Endpoint& name, const abi::JoinBody& b
     edge->qos = body.qos;
     edge->deadline_ms = now_ms() + socket.options.join_timeout_ms;
     socket.leaf = edge;
-    socket.is_joining = true;
+    socket.set_joining(true);
     socket.has_outcome = false;
     socket.set_phase(abi::Phase::kJoining);
     leaf_edges_[edge->key()] = edge;

@@ -45,7 +45,7 @@ Reply Sessions::invite(Socket& socket, const Endpoint& name, const abi::JoinBody
     root.slow_leaf_ms = socket.options.slow_leaf_ms;
     root_edges_[edge->key()] = edge;
     socket.invite = edge;
-    socket.is_joining = true;
+    socket.set_joining(true);
     socket.has_outcome = false;
     links_.dial(name.ip,
                 [this, alive = std::weak_ptr<int>(alive_), weak = std::weak_ptr<RootEdge>(edge)](Result<PeerId> peer) {
@@ -166,7 +166,7 @@ void Sessions::cancel_invite(const RootEdgeRef& edge, bool is_reset) {
     release_root_edge(edge);
     if (root->socket != nullptr && root->socket->invite == edge) {
         root->socket->invite = nullptr;
-        root->socket->is_joining = false;
+        root->socket->set_joining(false);
     }
 }
 

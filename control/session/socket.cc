@@ -43,13 +43,18 @@ void Socket::set_direction(uint32_t direction) { facts().direction.store(directi
 
 void Socket::set_live() { facts().is_live.store(1, std::memory_order_release); }
 
+void Socket::set_joining(bool is_under_way) {
+    is_joining = is_under_way;
+    facts().is_joining.store(is_under_way ? 1 : 0, std::memory_order_release);
+}
+
 void Socket::decide_join(int code, Bytes data) {
-    is_joining = false;
     has_outcome = true;
     outcome = code;
     callee_data = std::move(data);
     facts().connect_error.store(code, std::memory_order_relaxed);
     facts().connect_done.fetch_add(1, std::memory_order_release);
+    set_joining(false);
     slot->facts_changed();
 }
 

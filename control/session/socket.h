@@ -73,6 +73,8 @@ class Socket {
     void set_backlog();
     void set_direction(uint32_t direction);
     void set_live();
+    /// Also in shared memory, for the descriptor: see kWantConnect.
+    void set_joining(bool is_under_way);
     /// The outcome of the join in progress.
     void decide_join(int code, Bytes callee_data);
     /// FD_CLOSE; the first end stays. But a graceful one that the application has not read up to can be `broken_off`.

@@ -171,7 +171,7 @@ uint8_t Waker::holding(const Sleeper& s) {
     if ((s.interests & abi::kWantRead) != 0 && has_something_to_read(s)) held |= abi::kWantRead;
     if ((s.interests & abi::kWantAccept) != 0 && s.facts->backlog.load(std::memory_order_acquire) != 0)
         held |= abi::kWantAccept;
-    if ((s.interests & abi::kWantConnect) != 0 &&
+    if ((s.interests & abi::kWantConnect) != 0 && s.facts->is_joining.load(std::memory_order_acquire) == 0 &&
         s.facts->phase.load(std::memory_order_acquire) != static_cast<uint32_t>(abi::Phase::kJoining) &&
         s.facts->connect_done.load(std::memory_order_acquire) != 0)
         held |= abi::kWantConnect;

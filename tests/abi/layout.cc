@@ -39,6 +39,7 @@ static void print_segments() {
     FIELD(EngineSocket, is_live);
     FIELD(EngineSocket, qos_changes);
     FIELD(EngineSocket, qos_code);
+    FIELD(EngineSocket, is_joining);
     FIELD(EngineSocket, generation);
     SIZE(EngineSegment);
     FIELD(EngineSegment, worker_sleeps);

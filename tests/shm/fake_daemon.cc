@@ -364,6 +364,7 @@ void FakeDaemon::join(FakeSocket& s, const abi::JoinBody& body, Reply& reply) {
         reply.set(abi::SocketReply{s.id, 0, s.kind.flags, body.flags});
         s.facts->phase = static_cast<uint32_t>(Phase::kJoining);
     }
+    s.facts->is_joining = 1;
     FakeSocket* listener = listener_at(body.name);
     if (listener == nullptr) return finish_join(s, ECONNREFUSED, nullptr, 0);
     listener->backlog.push_back(request);
@@ -458,6 +459,7 @@ void FakeDaemon::finish_join(FakeSocket& s, int outcome, const uint8_t* callee, 
     s.result.callee_bytes = bytes;
     if (bytes != 0) memcpy(s.result.callee, callee, bytes);
     if (outcome != 0 && (s.kind.flags & XY_C_ROOT) == 0) s.facts->phase = static_cast<uint32_t>(Phase::kBound);
+    s.facts->is_joining = 0;
     s.facts->connect_error = outcome;
     s.facts->connect_done = s.facts->connect_done + 1;
 }

@@ -164,7 +164,7 @@ bool FakeDaemon::holds(const FakeSocket& s) const {
             return true;
     }
     if ((s.interests & abi::kWantAccept) != 0 && s.facts->backlog != 0) return true;
-    if ((s.interests & abi::kWantConnect) != 0 && s.facts->connect_done != 0 &&
+    if ((s.interests & abi::kWantConnect) != 0 && s.facts->connect_done != 0 && s.facts->is_joining == 0 &&
         s.facts->phase != static_cast<uint32_t>(abi::Phase::kJoining))
         return true;
     if ((s.interests & abi::kWantClose) != 0 && is_at_end) return true;

@@ -144,6 +144,22 @@ TEST_F(ShimEvents, ARefusedJoinIsReportedWithItsErrorAndMayBeTriedAgain) {
     EXPECT_EQ(take_events(leaf).error[XY_FD_CONNECT_BIT], 0);
 }
 
+TEST_F(ShimEvents, ASecondInvitationIsQuietUntilItIsDecided) {
+    const int root = make_root(SOCK_RDM);
+    ASSERT_EQ(xy_event_select(root, -1, XY_FD_CONNECT), 0);
+    for (int i = 0; i < 2; ++i) {
+        const int listener = make_leaf(SOCK_RDM);
+        const sockaddr_in name = address_of(static_cast<uint16_t>(6000 + i));
+        ASSERT_EQ(xy_bind(listener, as_sockaddr(name), sizeof name), 0);
+        ASSERT_EQ(xy_listen(listener, 1), 0);
+        ASSERT_GE(xy_join_leaf(root, as_sockaddr(name), sizeof name, nullptr, nullptr, nullptr, nullptr, XY_BOTH), 0);
+        EXPECT_FALSE(is_readable(root, 20)) << i;
+        ASSERT_GE(xy_accept(listener, nullptr, nullptr, nullptr, nullptr), 0);
+        ASSERT_TRUE(is_readable(root, 10000)) << i;
+        EXPECT_EQ(take_events(root).events, uint32_t{XY_FD_CONNECT});  // W-138
+    }
+}
+
 TEST_F(ShimEvents, WriteIsRecordedAtTheJoinAndAfterASendThatFoundNoRoom) {
     const Pair p = make_pair(SOCK_RDM);
     ASSERT_EQ(xy_event_select(p.root, -1, XY_FD_WRITE), 0);

@@ -47,7 +47,7 @@ Result<int> FakeEngine::open_socket(AppId app, uint32_t socket) {
     if (fails()) return Error{ENFILE, "test"};
     EXPECT_TRUE(apps_.at(app).sockets.insert(socket).second);
     abi::EngineSocket& slot = apps_.at(app).segment->sockets[socket];
-    slot.phase = slot.connect_done = slot.has_ended = slot.backlog = slot.leaves = slot.is_live = 0;
+    slot.phase = slot.connect_done = slot.is_joining = slot.has_ended = slot.backlog = slot.leaves = slot.is_live = 0;
     slot.connect_error = slot.close_error = 0;
     ++slot.generation;
     return ::open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -68,8 +68,8 @@ struct EngineSocket {
     std::atomic<uint32_t> is_live;       // 1: kGetImage (d_leaf) has something to give
     std::atomic<uint32_t> qos_changes;   // counts; each is an XY_FD_QOS
     std::atomic<int32_t> qos_code;       // XY_QOS_*
-    uint32_t reserved_zero;
-    std::atomic<uint64_t> generation;  // changes whenever the slot is given to another socket
+    std::atomic<uint32_t> is_joining;    // 1: a join of this socket is in progress: kWantConnect waits
+    std::atomic<uint64_t> generation;    // changes whenever the slot is given to another socket
     uint8_t pad_line2[8];
 };
 static_assert(sizeof(EngineSocket) == 128);
