@@ -128,8 +128,10 @@ void Sessions::tick_host(Root& root, HostRef host, uint64_t now_ms) {
         }
         return;
     }
-    const engine::Position goal = root.is_finishing ? root.final : stream.committed;
-    const bool is_due = counters.received < goal;
+    // Due: frames that it did not get, or what it does not take while everybody waits for just that. A host that has
+    // all there is waits for others, and is not to blame.
+    const bool holds_all = stream.committed > stream.cursor && counters.consumed <= stream.confirmed;
+    const bool is_due = counters.received < stream.cursor || (holds_all && counters.consumed < stream.cursor);
     const uint64_t mark = counters.received + counters.consumed;
     if (host->progress.stuck_ms(mark, is_due, now_ms) <= 2ULL * root.slow_leaf_ms) return;
     host.reset();

@@ -149,9 +149,9 @@ void FakeEngine::remove_stream(Stream* stream, Done done) {
 }
 
 StreamCounters FakeEngine::counters(const Stream* stream) const {
-    StreamCounters counters{
-        .cursor = stream->committed, .committed = stream->committed, .confirmed = stream->committed};
-    counters.pulled_bytes = stream->committed;
+    const Position cursor = std::min(stream->committed, stream->held_at);
+    StreamCounters counters{.cursor = cursor, .committed = stream->committed, .confirmed = cursor};
+    counters.pulled_bytes = cursor;
     for (const Replica* replica : stream->replicas)
         if (!replica->is_removed) counters.confirmed = std::min(counters.confirmed, replica->consumed);
     return counters;

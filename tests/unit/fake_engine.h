@@ -22,6 +22,7 @@ class Stream {
   public:
     StreamSpec spec;
     Position committed = 0, final = abi::kNoPosition;
+    Position held_at = abi::kNoPosition;  // for tests: nothing is pulled beyond
     bool has_log = false, is_mapped = false, is_finish_told = false, is_removed = false;
     std::set<Replica*> replicas;
 };

@@ -379,6 +379,28 @@ TEST_F(Ending, AHostThatTakesNothingIsEvictedAfterTwiceTheTime) {
     expect_nothing_left();
 }
 
+TEST_F(Ending, AHostThatWaitsForAnotherIsNotToBlame_Invariant5) {
+    s = root.root(kPort);
+    TestApp local{w.a};
+    join(one, l1, f1, SOCK_RDM);
+    join(local, l2, f2, SOCK_RDM);
+    root.commit(s, abi::position(10, 0));
+    w.a.engine.deliver(w.a.engine);  // to the leaf here; the other host gets nothing
+    local.reader(l2)->consumed = abi::position(10, 0);
+    w.a.engine.deliver(w.a.engine);
+    engine::Stream* stream = w.a.engine.stream_of(root.id(), s);
+    stream->held_at = abi::position(10, 0);
+    stream->committed = abi::position(20, 0);
+    w.pass(1900);
+    EXPECT_EQ(root.end_code(f1), -1);
+    w.pass(300);
+    EXPECT_EQ(root.end_code(f1), ECONNABORTED);
+    EXPECT_EQ(root.end_code(f2), -1);
+    EXPECT_EQ(local.end_code(l2), -1);
+    local.die();
+    expect_nothing_left();
+}
+
 TEST_F(Ending, AStoppingDaemonEndsItsSessions) {
     start();
     root.commit(s, abi::position(10, 0));
