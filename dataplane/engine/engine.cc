@@ -522,7 +522,8 @@ Reader* EngineImpl::add_reader(Image* image, const ReaderSpec& spec) {
         Inbox& inbox = *app.sockets[spec.socket].inbox;
         abi::InboxSlot& slot = inbox.app->slots[spec.slot % abi::kInboxSlots];
         slot.consumed.store(0, std::memory_order_relaxed);
-        slot.acked.store(0, std::memory_order_relaxed);
+        // The application goes on counting where the slot's last image left off; what it says misleads only itself.
+        reader->n_pushed = slot.acked.load(std::memory_order_relaxed);
         reader->consumed_word = &slot.consumed;
         reader->ring = &inbox;
         reader->slot = spec.slot % abi::kInboxSlots;

@@ -389,6 +389,38 @@ TEST_F(EngineLocalTest, SeveralImagesOfOneSocketAreReadByItsReadyRing) {
     close(fd);
 }
 
+TEST_F(EngineLocalTest, AReusedInboxSlotGoesOnWithItsCount) {
+    AppView &root = add_app(), &leaves = add_app();
+    const uint32_t socket = next_socket_++;
+    const int fd = *engine_->open_socket(root.id, socket);
+    const InboxMemory memory = *engine_->make_inbox(root.id, socket);
+    const View<const abi::InboxEngine> inbox(memory.engine_fd, PROT_READ);
+    const View<abi::InboxApp> own(memory.app_fd, PROT_READ | PROT_WRITE);
+    const ReaderSpec spec{.app = root.id, .socket = socket, .slot = 7};
+    uint32_t tail = 0, n_acked = 0;
+    for (int generation = 0; generation < 3; ++generation) {
+        Receiving& image = add_leaf(root, &spec);
+        image.socket = socket;
+        Sending& sender = add_sender(leaves);
+        join(sender, image);
+        for (size_t n = 1; n <= 20; ++n) {
+            ASSERT_TRUE(write_one(sender));
+            EXPECT_TRUE(wait([&] {
+                while (inbox->head.load(std::memory_order_acquire) != tail) {
+                    ++tail;
+                    own->slots[7].acked.store(++n_acked);
+                    read(image, own->slots[7].consumed);
+                }
+                return image.reading->messages.size() == n;
+            })) << "leaf "
+                << generation << ", message " << n;
+        }
+        remove(image);
+    }
+    engine_->close_socket(root.id, socket);
+    close(fd);
+}
+
 TEST_F(EngineLocalTest, SleepingReaderIsWokenByTheFirstMessage) {
     AppView& app = add_app();
     Sending& sender = add_sender(app);
