@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What happens around a transfer on the same interface: other TCP, a changed MAC, a forgotten neighbour, IPv6, loss.
+
+Invariant 5: neither disturbs the leaves; every message arrives.
+Invariant 7: the number of messages at the sink is the number sent.
+"""
+import contextlib
+import hashlib
+
+from lab import XYLEM, Lab, main
+
+PORT = 7820
+MESSAGES = 60000
+
+TCP_SERVER = """
+import hashlib, socket
+s = socket.create_server(("10.77.0.2", 2222)); print("serving", flush=True)
+c, _ = s.accept(); h = hashlib.sha256(); n = 0
+while (piece := c.recv(65536)): h.update(piece); n += len(piece)
+c.sendall(h.hexdigest().encode()); c.close()
+"""
+TCP_CLIENT = """
+import random, socket
+c = socket.create_connection(("10.77.0.2", 2222), 10); c.settimeout(20)
+c.sendall(random.Random(1).randbytes(8 << 20)); c.shutdown(socket.SHUT_WR); print("digest", c.recv(64).decode())
+"""
+
+
+@contextlib.contextmanager
+def transfer(lab, root_at, leaf_host=1, message_bytes=1000):
+    """A checked transfer that is running inside the block and must be whole after it."""
+    size = ["--messages", MESSAGES, "--message-bytes", message_bytes]
+    with lab.on(0, XYLEM, "bench", "send", root_at, *size, "--verbose") as sender:
+        sender.await_line("listening")
+        with lab.on(leaf_host, XYLEM, "bench", "recv", root_at, "--verbose") as sink:
+            sink.await_line("joined")
+            yield sender
+            sink.succeed(40)
+            told = sink.json()
+            assert told["messages"] == MESSAGES and told["missing"] == told["corrupt"] == 0, told
+        sender.succeed()
+
+
+def tcp_over_the_same_interface():
+    import random
+    digest = hashlib.sha256(random.Random(1).randbytes(8 << 20)).hexdigest()
+    for port in ("af_xdp", "af_packet"):
+        with Lab(port=port) as lab, lab.on(1, "python3", "-c", TCP_SERVER) as server:
+            server.await_line("serving")
+            with transfer(lab, lab.address(0, PORT)), lab.on(0, "python3", "-c", TCP_CLIENT) as client:
+                client.succeed(30)
+                assert client.await_line("digest").split()[1] == digest
+                lab.run(0, "ping", "-c", "3", "-i", "0.2", "-W", "2", "10.77.0.2")
+
+
+def neighbour_is_forgotten():
+    with Lab() as lab, transfer(lab, lab.address(0, PORT)) as sender:
+        for _ in range(5):
+            lab.run(0, "sh", "-c", "ip neigh del 10.77.0.2 dev eth0 || true")
+        assert sender.is_running(), "the transfer was over too early to be disturbed"
+
+
+def mac_changes():
+    with Lab() as lab, transfer(lab, lab.address(0, PORT)) as sender:
+        lab.run(1, "ip", "link", "set", "dev", "eth0", "address", "02:00:00:00:77:01")
+        lab.run(1, "ping", "-c", "1", "-W", "2", "10.77.0.1")
+        assert sender.is_running(), "the transfer was over too early to be disturbed"
+
+
+def ipv6_carries_a_session():
+    with Lab() as lab, transfer(lab, f"[fd77::1]:{PORT}"):
+        pass
+
+
+def loss_is_repaired():
+    with Lab(hosts=2, loss=2) as lab, transfer(lab, lab.address(0, PORT), leaf_host=2):
+        pass
+    with Lab(hosts=1, loss=2) as lab:
+        with transfer(lab, lab.address(0, PORT)):
+            pass
+        seen, dropped = lab.loss_counts()[1]
+        assert dropped > 0, f"of {seen} frames none was lost: the test shows nothing"
+
+
+if __name__ == "__main__":
+    main(tcp_over_the_same_interface, neighbour_is_forgotten, mac_changes, ipv6_carries_a_session, loss_is_repaired)
