@@ -316,6 +316,7 @@ void Sessions::leaf_is_live(const LeafEdgeRef& edge) {
         socket->set_leaves(1);
         if (!edge->is_invited) socket->decide_join(0, std::move(socket->callee_data));
     }
+    if (const auto answer = std::exchange(edge->accept_reply, nullptr)) answer();
     for (const proto::Envelope& message : std::exchange(edge->early, {})) {
         if (edge->step == LeafStep::kOver) return;
         to_leaf_edge(edge, message);

@@ -135,7 +135,7 @@ void Sessions::accept_decide(App& app, uint32_t id, const abi::AcceptDecideBody&
     if (request.root)
         decide_root(*socket, std::move(request), body, std::move(respond));
     else
-        decide_leaf(*socket, std::move(request), body, respond);
+        decide_leaf(*socket, std::move(request), body, std::move(respond));
 }
 
 /// The root's application admits a leaf: its descriptor is made now, the answer follows when the leaf is live.
@@ -170,8 +170,7 @@ void Sessions::decide_root(Socket& listener, Request request, const abi::AcceptD
 }
 
 /// An invited leaf's application agrees: the socket of the session is made, and the image.
-void Sessions::decide_leaf(Socket& listener, Request request, const abi::AcceptDecideBody& body,
-                           const Respond& respond) {
+void Sessions::decide_leaf(Socket& listener, Request request, const abi::AcceptDecideBody& body, Respond respond) {
     LeafEdgeRef edge = request.leaf;
     OwnedFd fd;
     Result<Socket*> made = new_socket(listener.app, Role::kLeaf, listener, fd);
@@ -217,7 +216,9 @@ void Sessions::decide_leaf(Socket& listener, Request request, const abi::AcceptD
     Reply reply = Reply::of(
         abi::SocketReply{.socket = socket.id(), .leaf_number = 0, .roles = socket.flags, .direction = edge->direction});
     reply.owned.push_back(std::move(fd));
-    respond(std::move(reply));
+    // xy_accept returns when the root has made the leaf live: the socket is joined, or it has ended meanwhile.
+    auto held = std::make_shared<Reply>(std::move(reply));
+    edge->accept_reply = [held, respond = std::move(respond)] { respond(std::move(*held)); };
 }
 
 }  // namespace xylem::session

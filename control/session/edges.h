@@ -133,6 +133,7 @@ struct LeafEdge : std::enable_shared_from_this<LeafEdge> {
     uint64_t deadline_ms = 0;
     bool is_withdrawn = false;
     int withdrawn_code = 0;
+    std::function<void()> accept_reply;  // invited: gives the application that waits in xy_accept its socket
 
     // What the root offered.
     uint64_t tag = 0;             // feedback label of its stream; 0: we do not receive

@@ -107,6 +107,7 @@ void Sessions::end_leaf_edge(const LeafEdgeRef& edge, int code) {
     if (socket == nullptr) return;
     socket->set_leaves(0);
     socket->end(code, was_reading);
+    if (const auto answer = std::exchange(edge->accept_reply, nullptr)) answer();
 }
 
 /// Where our own stream ends; nothing is pulled beyond.

@@ -145,7 +145,7 @@ class Sessions : public engine::EngineEvents {
     // Backlogs.
     void enqueue(Socket& listener, Request request);
     void decide_root(Socket& listener, Request request, const abi::AcceptDecideBody& body, Respond respond);
-    void decide_leaf(Socket& listener, Request request, const abi::AcceptDecideBody& body, const Respond& respond);
+    void decide_leaf(Socket& listener, Request request, const abi::AcceptDecideBody& body, Respond respond);
     void refuse(const Request& request, int code, std::string_view reason);
     void withdraw(Socket* listener, const RootEdge* root, const LeafEdge* leaf, int code);
 
