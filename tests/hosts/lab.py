@@ -114,6 +114,10 @@ class Process:
         self.signal(signal.SIGKILL)
         self.child.wait()
 
+    def look(self):
+        """Takes in what has been printed so far."""
+        self._read(0)
+
     def says(self, *texts):
         """Some line so far contains all of `texts`."""
         return any(all(text in line for text in texts) for line in self.lines)

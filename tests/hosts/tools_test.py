@@ -148,6 +148,9 @@ def examples_work():
                     leaf.succeed()
                     assert "\n".join(leaf.lines) + "\n" == poem, str(leaf)
             root.succeed()
+        with daemon.app(BUILD / "examples/example_thermometer", host, int(port) + 1) as thermometer:
+            thermometer.succeed()
+            assert sum("10 readings" in line for line in thermometer.lines) == 3, str(thermometer)
         daemon.stop()
 
 
