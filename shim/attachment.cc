@@ -215,6 +215,7 @@ void Attachment::ring(uint32_t id) {
 namespace {
 Mutex g_mutex;
 Attachment* g_current = nullptr;
+char g_kept_path[108] = {};  // xy_attach named it: kept without sockets, and the place to attach to anew
 
 constexpr char kSystemSocket[] = "/run/xylem/xylemd.sock";
 
@@ -246,11 +247,20 @@ Attachment* current_attachment() {
     drop_dead();
     if (g_current == nullptr) {
         char path[108];
-        choose_path(nullptr, path);
+        choose_path(g_kept_path[0] != '\0' ? g_kept_path : nullptr, path);
         g_current = Attachment::connect(path);
     }
     if (g_current != nullptr) g_current->ref();
     return g_current;
+}
+
+void let_go(Attachment* attachment) {
+    Lock lock(g_mutex);
+    const bool is_current = attachment == g_current;
+    attachment->unref();
+    if (!is_current || g_kept_path[0] != '\0' || !g_current->is_unused()) return;
+    g_current->unref();
+    g_current = nullptr;
 }
 
 int attach_to(const char* wanted) {
@@ -259,15 +269,18 @@ int attach_to(const char* wanted) {
     choose_path(wanted, path);
     Lock lock(g_mutex);
     drop_dead();
-    if (g_current != nullptr) return strcmp(g_current->path(), path) == 0 ? 0 : EISCONN;
-    g_current = Attachment::connect(path);
-    return g_current != nullptr ? 0 : errno;
+    if (g_current != nullptr && strcmp(g_current->path(), path) != 0) return EISCONN;
+    if (g_current == nullptr) g_current = Attachment::connect(path);
+    if (g_current == nullptr) return errno;
+    strcpy(g_kept_path, path);
+    return 0;
 }
 
 void forget_attachment() {
     Lock lock(g_mutex);
     if (g_current != nullptr) g_current->unref();
     g_current = nullptr;
+    g_kept_path[0] = '\0';
 }
 
 void abandon_attachment_in_child() {

@@ -35,6 +35,8 @@ class Attachment {
     static Attachment* connect(const char* path);
     void ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
     void unref();
+    /// Whether nobody holds a reference but the process's current attachment.
+    bool is_unused() const { return refs_.load(std::memory_order_acquire) == 1; }
 
     /// One request and its reply. 0, the daemon's errno, or ENETDOWN (and dead from then on) when it is gone or the
     /// reply is not what was asked for. Any thread.
@@ -90,6 +92,9 @@ class Attachment {
 
 /// The process's attachment, made when there is none or it died. A reference is the caller's. Null with errno.
 Attachment* current_attachment();
+/// Gives such a reference back. With the last one the process detaches, unless xy_attach said otherwise: a process
+/// without sockets holds no memory of the daemon's.
+void let_go(Attachment* attachment);
 /// xy_attach. 0 or errno.
 int attach_to(const char* path);
 /// Forgets the current attachment; sockets keep theirs.

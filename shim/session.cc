@@ -49,7 +49,7 @@ int make_socket(int family, int type_and_flags, int protocol, unsigned flags) {
     ReplyFds fds;
     const abi::SocketBody body{family, type, protocol, flags};
     if (const int error = attachment->ask(abi::Op::kSocket, 0, body, reply, &fds)) {
-        attachment->unref();
+        let_go(attachment);
         return result_of(error);
     }
     Socket* s = adopt(attachment, reply.socket, fds.take(0), nullptr);

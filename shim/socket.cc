@@ -112,7 +112,7 @@ void tear_down(Socket& s) {
     s.attachment->tell(abi::Op::kClose, s.id, body);
     s.receiver.close();
     s.sender.close();
-    s.attachment->unref();
+    let_go(s.attachment);
     s.attachment = nullptr;
 }
 
@@ -157,7 +157,7 @@ Socket* adopt(Attachment* attachment, uint32_t id, int fd, const Socket* like) {
     if (s == nullptr) {
         if (id < abi::kMaxSockets) attachment->tell(abi::Op::kClose, id, abi::CloseBody{});
         if (fd >= 0) close(fd);
-        attachment->unref();
+        let_go(attachment);
         errno = error != 0 ? error : ENOBUFS;
         return nullptr;
     }

@@ -95,7 +95,7 @@ int daemon_status(char* json, size_t bytes) {
     Mapping text;
     uint32_t n = 0;
     const int error = map_reply(nullptr, *attachment, abi::Op::kStatus, nullptr, 1, text, n);
-    attachment->unref();
+    let_go(attachment);
     if (error != 0) return result_of(error);
     const size_t copied = std::min<size_t>(n, bytes);
     if (copied != 0) memcpy(json, text.bytes(), copied);

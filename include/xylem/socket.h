@@ -126,9 +126,10 @@ struct xy_protocol {
     char name[32];
 };
 
-/* Attaches this process to the daemon at `path` (NULL: $XYLEM_SOCKET, else the default path). Optional: the first
- * xy_socket attaches. EISCONN when attached elsewhere, ENETDOWN when nobody listens there, EACCES when the daemon
- * refuses this user. */
+/* Attaches this process to the daemon at `path` (NULL: $XYLEM_SOCKET, else the default path), and keeps it attached,
+ * also without sockets and to a daemon that is started anew there, until xy_detach. Optional: else the first xy_socket
+ * attaches, and the close of the last socket detaches. EISCONN when attached elsewhere, ENETDOWN when nobody listens
+ * there, EACCES when the daemon refuses this user. */
 int xy_attach(const char* path);
 /* Closes every socket of this process and detaches. */
 int xy_detach(void);

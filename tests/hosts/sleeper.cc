@@ -77,7 +77,6 @@ int main(int argc, char** argv) {
     check(await_word() == "close", "the word is close");
     before.close();
     after.close();
-    check(xy_detach() == 0, "detach");
     say("closed");
     await_word();
     return 0;
