@@ -15,7 +15,7 @@
 
 namespace xylem::config {
 
-/// What a worker does when there is nothing to do (DESIGN §1).
+/// What a worker does when there is nothing to do (docs/architecture.md, "Processes and threads").
 enum class Idle : uint8_t { kBusy, kAdaptive };
 
 enum class LogLevel : uint8_t { kError, kWarn, kInfo, kDebug };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel as our L2/L3 control plane (DESIGN §4): routes, neighbours, links and addresses of the network namespace
-// in which the resolver was opened, read by netlink. It keeps watched destinations resolved and tells when a next hop
-// changes. Invariant: after each on_readable() / on_timer() the next hops are what the kernel said last, and every
-// change has been told. Thread: one (control). It has no thread and no loop: watch fd() for reading (it stays the
-// resolver's: give a loop that closes descriptors a dup), and call on_timer() at next_timer_ms(). Times are
-// milliseconds of one monotonic clock.
+// The kernel as our L2/L3 control plane (docs/architecture.md, "The way of a frame"): routes, neighbours, links and
+// addresses of the network namespace in which the resolver was opened, read by netlink. It keeps watched destinations
+// resolved and tells when a next hop changes. Invariant: after each on_readable() / on_timer() the next hops are what
+// the kernel said last, and every change has been told. Thread: one (control). It has no thread and no loop: watch fd()
+// for reading (it stays the resolver's: give a loop that closes descriptors a dup), and call on_timer() at
+// next_timer_ms(). Times are milliseconds of one monotonic clock.
 #pragma once
 #include <cstdint>
 #include <functional>

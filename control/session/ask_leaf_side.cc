@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A c_leaf asks to join: JoinRequest -> JoinOffer -> (image made) JoinReady -> JoinAccept. The image and its label
-// exist before the root appends the replica, so nothing is lost from P0 on (DESIGN §5).
+// exist before the root appends the replica, so nothing is lost from P0 on
+// (docs/architecture.md, "Signalling").
 #include <algorithm>
 #include <cerrno>
 #include <cstring>

@@ -108,8 +108,8 @@ void Sessions::tick_root(const std::shared_ptr<Root>& root, uint64_t now_ms) {
     }
 }
 
-/// The fallback behind the leaf's own host (DESIGN §6): a replica that makes no progress for twice the slow-leaf time.
-/// And a closed root's replica goes as soon as everything lies in the image over there.
+/// The fallback behind the leaf's own host (docs/architecture.md, "Reliability"): a replica that makes no progress for
+/// twice the slow-leaf time. And a closed root's replica goes as soon as everything lies in the image over there.
 void Sessions::tick_host(Root& root, HostRef host, uint64_t now_ms) {
     if (!host->replica || !root.is_reliable()) return;
     const engine::ReplicaCounters counters = host->replica->counters();
