@@ -15,6 +15,14 @@ namespace xylem::cli {
 namespace {
 
 constexpr size_t kMinBenchMessageBytes = 16;
+constexpr char kExitStatus[] =
+    "Exit status: 0 done, 1 failed (one line on standard error says what and why), 2 wrong usage.";
+constexpr char kRootExitStatus[] =
+    "Exit status: 0 every leaf has confirmed the whole input (dgram: stayed to its end; what a leaf lost it says\n"
+    "itself), 1 failed (one line on standard error names the leaves and why), 2 wrong usage.";
+constexpr char kLeafExitStatus[] =
+    "Exit status: 0 after a graceful end with nothing lost, 1 failed, or data was lost (one line on standard error\n"
+    "says how much), 2 wrong usage.";
 
 /// Option texts as typed, before they become values.
 struct Typed {
@@ -45,10 +53,13 @@ void add_root_options(CLI::App& app, Typed& typed, Options& out) {
         ->delimiter(',')
         ->allow_extra_args(false)
         ->type_name("A:P,…");
-    app.add_option("--rate", out.rate, "pace to this many bytes/s; K, M, G are powers of 1024")
+    app.add_option("--rate", out.rate,
+                   "flow spec: bytes/s (K, M, G: powers of 1024); stored and reported, this version does not pace yet")
         ->transform(CLI::AsSizeValue(false))
         ->type_name("BYTES/S");
-    app.add_option("--service", typed.service, "best-effort, controlled-load, guaranteed or network-control")
+    app.add_option("--service", typed.service,
+                   "flow spec: best-effort, controlled-load, guaranteed or network-control; stored and reported, this "
+                   "version treats them alike")
         ->check(CLI::IsMember({"best-effort", "controlled-load", "guaranteed", "network-control"}));
     app.add_option("--message-bytes", out.message_bytes, "length of a message; default: what standard input gives")
         ->transform(CLI::AsSizeValue(false))
@@ -159,9 +170,13 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     app.add_option("--socket", out.socket_path, "the daemon's control socket; default: $XYLEM_SOCKET, else its place");
     app.require_subcommand(1);
     app.fallthrough();
-    add_root_options(*app.add_subcommand("root", "sends standard input to its leaves"), typed, out);
-    add_leaf_options(*app.add_subcommand("leaf", "joins a root, writes what it receives to standard output"), typed,
-                     out);
+    app.footer(kExitStatus);
+    CLI::App* root = app.add_subcommand("root", "sends standard input to its leaves");
+    root->footer(kRootExitStatus);
+    add_root_options(*root, typed, out);
+    CLI::App* leaf = app.add_subcommand("leaf", "joins a root, writes what it receives to standard output");
+    leaf->footer(kLeafExitStatus);
+    add_leaf_options(*leaf, typed, out);
     CLI::App* status = app.add_subcommand("status", "ports, sessions, leaves, streams, drops of the daemon");
     status->add_flag("--json", out.as_json, "as the daemon tells it");
     add_bench_options(*app.add_subcommand("bench", "generator and sink for tests and measurements"), typed, out);
