@@ -114,7 +114,7 @@ void Sessions::end_leaf_edge(const LeafEdgeRef& edge, int code) {
 engine::Position Sessions::finish_own_stream(LeafEdge& edge) {
     if (edge.upstream_final != abi::kNoPosition) return edge.upstream_final;
     edge.upstream_final = 0;
-    if (edge.upstream && edge.upstream->has_log) {
+    if (edge.upstream && edge.upstream->is_mapped) {
         edge.upstream_final = engine_.committed(edge.upstream->get());
         engine_.finish_stream(edge.upstream->get(), edge.upstream_final);
     }

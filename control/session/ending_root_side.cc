@@ -32,7 +32,7 @@ void Sessions::finish_root(Root& root) {
     if (root.is_finishing) return;
     root.is_finishing = true;
     root.linger = {};
-    root.final = root.stream && root.stream->has_log ? engine_.committed(root.stream->get()) : 0;
+    root.final = root.stream && root.stream->is_mapped ? engine_.committed(root.stream->get()) : 0;
     if (root.stream) engine_.finish_stream(root.stream->get(), root.final);
     const bool has_replicas = std::any_of(root.hosts.begin(), root.hosts.end(), [](const auto& entry) {
         const HostRef host = entry.second.lock();

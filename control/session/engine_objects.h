@@ -80,7 +80,7 @@ class StreamBox {
     const SlotRef& slot() const { return slot_; }
 
     bool has_log = false;    // make_log was called
-    bool is_mapped = false;  // log_mapped was called
+    bool is_mapped = false;  // log_mapped has succeeded: something may be committed
 
   private:
     SlotRef slot_;

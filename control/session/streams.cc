@@ -50,8 +50,8 @@ Reply Sessions::log_mapped(App& app, uint32_t id) {
     StreamRef stream;
     if (const int code = stream_of(*socket, stream); code != 0) return Reply(code);
     if (!stream || !stream->has_log || stream->is_mapped) return Reply(EINVAL);
-    stream->is_mapped = true;
     Result<void> sealed = engine_.log_mapped(stream->get());
+    stream->is_mapped = static_cast<bool>(sealed);
     return sealed ? Reply{} : Reply(sealed.error().code);
 }
 

@@ -203,7 +203,7 @@ class Engine {
     virtual Result<int> make_log(Stream*) = 0;
     /// The application has mapped it: seals it, checks the seals, starts to pull.
     virtual Result<void> log_mapped(Stream*) = 0;
-    /// The last commit, sampled and clamped now.
+    /// The last commit, sampled and clamped now; 0 before log_mapped.
     virtual Position committed(const Stream*) = 0;
     /// The replica is live from P0: every frame from there on goes to it, none before.
     virtual void add_replica(Stream*, const ReplicaSpec&, std::function<void(Replica*, Position p0)>) = 0;

@@ -58,6 +58,7 @@ Result<int> EngineImpl::make_log(Stream* stream) {
 Result<void> EngineImpl::log_mapped(Stream* stream) {
     if (!stream->log || stream->writable.id == 0) return Error{EINVAL, "this socket has no log to be sealed"};
     if (auto sealed = stream->log->seal(); !sealed) return sealed;
+    stream->is_mapped = true;
     waker_->write_to_log(socket_key(stream->app, stream->socket), &stream->log->commit_word(), stream->geometry.cells(),
                          &stream->writable);
     // So that the first send finds room; the worker's own value is the same until something was consumed.
@@ -67,7 +68,7 @@ Result<void> EngineImpl::log_mapped(Stream* stream) {
 }
 
 Position EngineImpl::committed(const Stream* stream) {
-    if (!stream->log) return 0;
+    if (!stream->is_mapped) return 0;
     const Position commit = stream->log->commit_word().load(std::memory_order_acquire);
     const Position limit = stream->facts->limit.load(std::memory_order_acquire), sampled = stream->committed.get();
     const bool is_sound = commit >= sampled && commit <= limit && abi::offset_of(commit) % 8 == 0 &&

@@ -18,6 +18,7 @@ class Stream : public stage::TxStream {
     uint32_t socket = 0;
     Armable writable;
     uint32_t n_live_replicas = 0;  // control's count
+    bool is_mapped = false;        // control's: the log is sealed, its words may be read
 };
 
 class Replica : public stage::Replica {

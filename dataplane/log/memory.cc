@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xylem/abi/position.h>
 
@@ -15,7 +14,8 @@
 namespace xylem::log {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+constexpr int kSeals = kSizeSeals | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 
 Error failure(const char* operation, uint64_t bytes) {
     const int code = errno;
@@ -30,6 +30,7 @@ Result<SharedMemory> SharedMemory::create(const char* name, uint64_t bytes) {
     memory.fd_ = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (memory.fd_ < 0) return failure("memfd_create", bytes);
     if (ftruncate(memory.fd_, static_cast<off_t>(bytes)) != 0) return failure("ftruncate", bytes);
+    if (fcntl(memory.fd_, F_ADD_SEALS, kSizeSeals) != 0) return failure("F_ADD_SEALS", bytes);
     void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd_, 0);
     if (at == MAP_FAILED) return failure("mmap", bytes);
     memory.bytes_ = static_cast<uint8_t*>(at);
@@ -67,11 +68,9 @@ Result<void> SharedMemory::seal() {
     if (fcntl(fd_, F_ADD_SEALS, kSeals) != 0) return failure("F_ADD_SEALS", size_);
     const int seals = fcntl(fd_, F_GET_SEALS);
     if (seals < 0) return failure("F_GET_SEALS", size_);
-    struct stat status;
-    if (fstat(fd_, &status) != 0) return failure("fstat", size_);
-    if ((seals & kSeals) == kSeals && static_cast<uint64_t>(status.st_size) == size_) return {};
+    if ((seals & kSeals) == kSeals) return {};
     errno = EPERM;
-    return failure("the seals do not hold, or the size was changed", size_);
+    return failure("the seals do not hold", size_);
 }
 
 }  // namespace xylem::log

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory shared with applications: memfds that the engine makes, maps read-write and then seals. After `seal` the
-// mappings that exist keep writing, and nobody gets another way to write, shrink or punch the memory, whatever
-// descriptor it holds: handing out a read-only descriptor alone protects nothing (it can be reopened for writing).
+// Memory shared with applications: memfds that the engine makes, maps read-write and then seals. Their size is fixed
+// from the first moment: no holder of the descriptor can take pages away under our mapping. After `seal` the mappings
+// that exist keep writing, and nobody gets another way to write or punch the memory, whatever descriptor it holds:
+// handing out a read-only descriptor alone protects nothing (it can be reopened for writing).
 #pragma once
 #include <cstdint>
 
@@ -29,9 +30,8 @@ class SharedMemory {
     /// first touch costs 0.57 ms per MiB.
     Result<void> prefault(uint64_t off, uint64_t len);
 
-    /// Seals against shrinking, growing, new writable mappings, writes and further seals; checks that the seals hold
-    /// and that the size is still what it was (whoever held the descriptor before could change it). On an error the
-    /// memory must not be used.
+    /// Seals against new writable mappings, writes and further seals as well, and checks that the seals hold. On an
+    /// error (EPERM: whoever held the descriptor before had closed the seals) what is in it must not be used.
     Result<void> seal();
 
   private:

@@ -3,6 +3,7 @@
 // does, while the worker and the waker run.
 #include "dataplane/engine/engine.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -505,6 +506,29 @@ TEST_F(EngineLocalTest, RandomWordsOfAnApplicationHurtOnlyItself) {
 }
 
 // Invariant 6
+// Invariant 3
+TEST_F(EngineLocalTest, LogThatTheApplicationNeverMappedIsNotLookedAt) {
+    AppView& app = add_app();
+    const uint32_t socket = next_socket_++;
+    const int fd = *engine_->open_socket(app.id, socket);
+    Stream* stream = *engine_->add_stream({.app = app.id, .socket = socket, .geometry = kGeometry});
+    const int log_fd = *engine_->make_log(stream);
+    EXPECT_EQ(ftruncate(log_fd, 0), -1);
+    {
+        const View<abi::LogHeader> header(log_fd, PROT_READ | PROT_WRITE);
+        header->commit.store(abi::position(1, 8));
+    }
+    EXPECT_EQ(engine_->committed(stream), 0U);
+    EXPECT_EQ(fcntl(log_fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
+    EXPECT_FALSE(engine_->log_mapped(stream)) << "the application has closed the seals";
+    EXPECT_EQ(engine_->committed(stream), 0U);
+    engine_->finish_stream(stream, 0);
+    EXPECT_TRUE(wait([&] { return events_.streams.count(stream) == 1; }));
+    complete([&](Done done) { engine_->remove_stream(stream, std::move(done)); });
+    engine_->close_socket(app.id, socket);
+    close(fd);
+}
+
 TEST_F(EngineLocalTest, WhatIsRemovedLeavesNoMemoryAndNoDescriptor) {
     AppView& app = add_app();
     const size_t n_memfds_before = n_memfds(), n_fds_before = list_fds().size();
