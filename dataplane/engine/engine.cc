@@ -51,8 +51,8 @@ Result<void> EngineImpl::open_ports(const EngineConfig& config) {
     const dpdk::PortConfig port_config{config.data_port, config.runtime_dir, 1, config.lab_ports};
     for (const PortSpec& spec : config.ports) {
         if (spec.kind == dpdk::PortKind::kLocal) continue;
-        if (ports_.size() + 1 >= stage::TxStream::kMaxGroups)
-            return Error{EINVAL, spec.text + ": at most " + std::to_string(stage::TxStream::kMaxGroups - 1) + " ports"};
+        if (ports_.size() >= stage::TxStream::kMaxPorts)
+            return Error{EINVAL, spec.text + ": at most " + std::to_string(stage::TxStream::kMaxPorts) + " ports"};
         auto port = dpdk::Port::open(spec, port_config);
         if (!port) return port.error();
         auto egress = std::make_unique<stage::Egress>(port->get(), &transmit_burst, (*port)->pool());
@@ -136,8 +136,10 @@ WorkerCounters EngineImpl::worker_counters() const {
     counters.polls = worker_->polls.get();
     counters.idle_sleeps = worker_->idle_sleeps.get();
     counters.rx_pkts = worker_->rx_pkts.get();
-    for (const WorkerPort& port : ports_)
+    for (const WorkerPort& port : ports_) {
         counters.tx_pkts += port.egress->sent.get();
+        counters.held_pkts += port.egress->held.get();
+    }
     return counters;
 }
 

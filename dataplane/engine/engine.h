@@ -60,7 +60,8 @@ struct PortFacts {
     uint64_t rx_pkts = 0, tx_pkts = 0, missed_pkts = 0, tx_failed_pkts = 0;
 };
 
-/// How frames reach a host. A path that is not up makes a replica out of step: it is skipped and comes back by repair.
+/// How frames reach a host. A path that is not up, or over no port of ours, makes a replica out of step: it is skipped
+/// and comes back by repair.
 struct Path {
     uint32_t port = 0;
     bool is_up = false;
@@ -151,7 +152,8 @@ struct DropCount {
 };
 
 struct WorkerCounters {
-    uint64_t polls = 0, idle_sleeps = 0, rx_pkts = 0, tx_pkts = 0, held_pkts = 0;
+    uint64_t polls = 0, idle_sleeps = 0, rx_pkts = 0, tx_pkts = 0;
+    uint64_t held_pkts = 0;  // not taken by their drivers yet
 };
 
 /// What the engine tells by itself, inside run_events().
@@ -209,6 +211,8 @@ class Engine {
     virtual void add_replica(Stream*, const ReplicaSpec&, std::function<void(Replica*, Position p0)>) = 0;
     /// Where a further reader on that host starts: the position of the next frame.
     virtual void next_position(Stream*, std::function<void(Position)>) = 0;
+    /// A path over another port takes the replica there. What went out over that port before comes by repair (best
+    /// effort: it is a gap).
     virtual void set_path(Replica*, const Path&) = 0;
     virtual void remove_replica(Replica*, Done) = 0;
     /// Nothing is pulled beyond `final`; stream_finished comes when it is confirmed.

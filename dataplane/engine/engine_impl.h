@@ -14,6 +14,14 @@ namespace xylem::engine {
 /// The headers of a path's frames; empty when it is not up. `hash` picks the UDP source port.
 packet::FrameTemplate make_template(const Path& path, uint64_t label, uint32_t hash);
 
+/// What a group needs to take one more replica, made by control.
+struct GroupRoom {
+    std::unique_ptr<stage::Group> group;
+    std::unique_ptr<packet::FrameTemplate[]> templates;
+    std::unique_ptr<stage::Replica*[]> replicas;
+    uint32_t capacity = 0;
+};
+
 class EngineImpl final : public Engine {
   public:
     EngineImpl();
@@ -72,11 +80,12 @@ class EngineImpl final : public Engine {
     bool has_port(uint32_t port) const { return port < ports_.size(); }
     stage::Egress* egress_of(uint32_t port) { return has_port(port) ? ports_[port].egress.get() : &nowhere_; }
     uint32_t max_frame_bytes(const Path&) const;
+    GroupRoom make_room(const Stream& stream, uint32_t at);
     Result<void> open_ports(const EngineConfig& config);
 
     std::unique_ptr<dpdk::Eal> eal_;
     mutable std::vector<WorkerPort> ports_;
-    stage::Egress nowhere_;  // of a replica whose port does not exist: it is never up
+    stage::Egress nowhere_;  // of replicas that have had no path yet: none of them is up
     std::unique_ptr<Waker> waker_;
     std::unique_ptr<Worker> worker_;
     bool is_running_ = false;

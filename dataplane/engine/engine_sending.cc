@@ -12,7 +12,32 @@ namespace xylem::engine {
 namespace {
 constexpr uint32_t kFirstGroupReplicas = 8;
 constexpr uint32_t kXylemHeaderBytes = 22, kUdpBytes = 8;
+
+/// On the worker: the group `at`, with room for one more.
+stage::Group& group_with_room(Stream& stream, uint32_t at, GroupRoom& room) {
+    if (!stream.groups[at]) stream.groups[at].swap(room.group);
+    stage::Group& group = *stream.groups[at];
+    if (group.n < group.capacity) return group;
+    std::copy_n(group.templates.get(), group.n, room.templates.get());
+    std::copy_n(group.replicas.get(), group.n, room.replicas.get());
+    group.templates.swap(room.templates);
+    group.replicas.swap(room.replicas);
+    group.capacity = room.capacity;
+    return group;
+}
+
 }  // namespace
+
+/// For the group as it may be when the command runs: control knows how many replicas it has asked for.
+GroupRoom EngineImpl::make_room(const Stream& stream, uint32_t at) {
+    GroupRoom room;
+    room.capacity = std::max(kFirstGroupReplicas, std::bit_ceil(stream.n_live_replicas));
+    room.group = std::make_unique<stage::Group>();
+    room.group->egress = at == stage::TxStream::kLocalGroup ? nullptr : egress_of(at);
+    room.templates = std::make_unique<packet::FrameTemplate[]>(room.capacity);
+    room.replicas = std::make_unique<stage::Replica*[]>(room.capacity);
+    return room;
+}
 
 packet::FrameTemplate make_template(const Path& path, uint64_t label, uint32_t hash) {
     if (!path.is_up) return {};
@@ -80,7 +105,6 @@ void EngineImpl::add_replica(Stream* stream, const ReplicaSpec& spec, std::funct
     auto* replica = new Replica();
     replicas_.insert(replica);
     replica->local = spec.local_image;
-    replica->port = spec.path.port;
     replica->label = spec.label;
     replica->feedback_label = spec.feedback_label;
     replica->window_cells =
@@ -88,36 +112,19 @@ void EngineImpl::add_replica(Stream* stream, const ReplicaSpec& spec, std::funct
     if (replica->local != nullptr)
         replica->window_cells = static_cast<uint32_t>(replica->local->image.geometry().cells());
     replica->path = spec.path;
-    replica->is_up = spec.local_image != nullptr || (spec.path.is_up && has_port(spec.path.port));
-    const uint32_t port = has_port(spec.path.port) ? spec.path.port : 0;
-    const uint32_t at = replica->local != nullptr ? stage::TxStream::kMaxGroups - 1 : port;
+    const bool is_up = spec.path.is_up && has_port(spec.path.port);
+    replica->is_up = replica->local != nullptr || is_up;
+    replica->at = replica->local != nullptr ? stage::TxStream::kLocalGroup
+                  : is_up                   ? spec.path.port
+                                            : stage::TxStream::kWaitingGroup;
+    const uint32_t at = replica->at;
     const auto header = make_template(spec.path, spec.label, stream->source_hash);
-    const uint32_t frame_bytes = replica->local != nullptr ? abi::kMaxCellBytes : max_frame_bytes(spec.path);
-    // Arrays for the group as it may be when the command runs: control knows how many it has asked for.
-    const uint32_t needed = ++stream->n_live_replicas;
-    struct Room {
-        std::unique_ptr<stage::Group> group;
-        std::unique_ptr<packet::FrameTemplate[]> templates;
-        std::unique_ptr<stage::Replica*[]> replicas;
-        uint32_t capacity;
-    };
-    auto room = std::make_shared<Room>();
-    room->capacity = std::max(kFirstGroupReplicas, std::bit_ceil(needed));
-    room->group = std::make_unique<stage::Group>();
-    room->group->egress = replica->local != nullptr ? nullptr : egress_of(port);
-    room->templates = std::make_unique<packet::FrameTemplate[]>(room->capacity);
-    room->replicas = std::make_unique<stage::Replica*[]>(room->capacity);
+    const uint32_t frame_bytes = is_up ? max_frame_bytes(spec.path) : abi::kMaxCellBytes;
+    ++stream->n_live_replicas;
+    const auto room = std::make_shared<GroupRoom>(make_room(*stream, at));
     worker_->post(
         [=](Worker& worker) {
-            if (!stream->groups[at]) stream->groups[at].swap(room->group);
-            stage::Group& group = *stream->groups[at];
-            if (group.n == group.capacity) {
-                std::copy_n(group.templates.get(), group.n, room->templates.get());
-                std::copy_n(group.replicas.get(), group.n, room->replicas.get());
-                group.templates.swap(room->templates);
-                group.replicas.swap(room->replicas);
-                group.capacity = room->capacity;
-            }
+            stage::Group& group = group_with_room(*stream, at, *room);
             if (!worker.add_replica(*stream, *replica, group, header)) return false;
             group.max_frame_bytes = std::min(group.max_frame_bytes, frame_bytes);
             return true;
@@ -137,12 +144,19 @@ void EngineImpl::next_position(Stream* stream, std::function<void(Position)> don
 
 void EngineImpl::set_path(Replica* replica, const Path& path) {
     if (replica->local != nullptr) return;
-    // A path over another port is out of step until the session makes a new replica; the same port is a new header.
-    const bool is_up = path.is_up && path.port == replica->port && has_port(path.port);
+    Stream* stream = static_cast<Stream*>(replica->stream);
+    const bool is_up = path.is_up && has_port(path.port);
     replica->path = path;
-    const auto header = make_template(path, replica->label, static_cast<Stream*>(replica->stream)->source_hash);
+    const auto header = make_template(path, replica->label, stream->source_hash);
     const uint32_t frame_bytes = is_up ? max_frame_bytes(path) : abi::kMaxCellBytes;
-    post([=](Worker& worker) { worker.set_path(*replica, header, is_up, frame_bytes); });
+    const uint32_t at = is_up ? path.port : replica->at;  // who has no way stays where it is
+    std::shared_ptr<GroupRoom> room;
+    if (at != replica->at) room = std::make_shared<GroupRoom>(make_room(*stream, at));
+    replica->at = at;
+    post([=](Worker& worker) {
+        if (room) worker.move_replica(*replica, group_with_room(*stream, at, *room), header);
+        worker.set_path(*replica, header, is_up, frame_bytes);
+    });
 }
 
 void EngineImpl::remove_replica(Replica* replica, Done done) {
@@ -191,8 +205,7 @@ ReplicaCounters EngineImpl::counters(const Replica* replica) const {
     counters.start = replica->start.get();
     counters.received = replica->received.get();
     counters.consumed = replica->consumed.get();
-    counters.sent_bytes =
-        replica->group->sent_bytes.get() - replica->sent_base_bytes.get() - replica->skipped_bytes.get();
+    counters.sent_bytes = replica->sent_bytes();
     counters.repaired_bytes = replica->repaired_bytes.get();
     counters.skipped_frames = replica->skipped_frames.get();
     counters.naks = replica->naks.get();

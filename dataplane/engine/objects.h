@@ -23,7 +23,7 @@ class Stream : public stage::TxStream {
 
 class Replica : public stage::Replica {
   public:
-    uint32_t port = 0;
+    uint32_t at = stage::TxStream::kWaitingGroup;  // control's: its group, by the commands given
     uint64_t label = 0;
     Path path{};
 };

@@ -68,6 +68,8 @@ class Worker {
     void start_stream(Stream& stream);
     void remove_stream(Stream& stream);
     bool add_replica(Stream& stream, Replica& replica, stage::Group& group, const packet::FrameTemplate& header);
+    /// Into another group of its stream, which has room for it.
+    void move_replica(Replica& replica, stage::Group& to, const packet::FrameTemplate& header);
     void set_path(Replica& replica, const packet::FrameTemplate& header, bool is_up, uint32_t max_frame_bytes);
     void remove_replica(Replica& replica);
     bool has_boundary(const Stream& stream, Position at) const;
@@ -97,6 +99,7 @@ class Worker {
     void report_finished(Image& image);
     void flush_egress();
     bool is_idle_for_long(Stream& stream) const;
+    void touch(stage::TxStream& stream);
     void notify(Notice notice);
     void flush_notices();
     void clear_wait_error(int fd);

@@ -22,42 +22,90 @@ void Worker::remove_stream(Stream& stream) {
     context_.timed_streams.remove(stream);
 }
 
+/// Its replicas or its end have changed.
+void Worker::touch(stage::TxStream& stream) {
+    stream.is_ack_stale = true;
+    stream.n_idle_polls = 0;
+    context_.active.add(stream);
+}
+
 bool Worker::has_boundary(const Stream& stream, Position at) const {
     return !stream.is_pulled || stream.log->is_boundary(at);
 }
 
+namespace {
+
+/// The first replica of a group says where it begins.
+void reopen(stage::Group& group, const stage::TxStream& stream, Position at) {
+    group.cursor = at;
+    group.is_open = false;
+    group.last_packet = stream.packet_number;
+    group.max_frame_bytes = abi::kMaxCellBytes;
+}
+
+/// The open frame, if there is one, goes to the newcomer as well: it begins at the cursor.
+void enter(stage::Group& group, stage::Replica& replica, const packet::FrameTemplate& header) {
+    replica.echo = group.last_packet;
+    group.templates[group.n] = header;
+    group.replicas[group.n] = &replica;
+    ++group.n;
+    group.is_echo_stale = true;
+}
+
+/// False: it is not there.
+bool leave(stage::Group& group, stage::TxStream& stream, const stage::Replica& replica) {
+    const uint32_t idx =
+        static_cast<uint32_t>(std::find(&group.replicas[0], &group.replicas[group.n], &replica) - &group.replicas[0]);
+    if (idx == group.n) return false;
+    std::copy(&group.templates[idx + 1], &group.templates[group.n], &group.templates[idx]);
+    std::copy(&group.replicas[idx + 1], &group.replicas[group.n], &group.replicas[idx]);
+    --group.n;
+    if (group.is_open && idx < group.resume_idx) --group.resume_idx;
+    group.is_echo_stale = true;
+    if (group.n != 0) return true;
+    stream.position = std::max(stream.position, group.cursor);
+    group.is_open = false;
+    return true;
+}
+
+}  // namespace
+
 bool Worker::add_replica(Stream& stream, Replica& replica, stage::Group& group, const packet::FrameTemplate& header) {
-    // The open frame, if there is one, goes to the newcomer as well: it begins at the cursor.
     const Position start = group.n != 0 ? group.cursor : stream.position;
     if (!has_boundary(stream, start)) return false;
-    if (group.n == 0) {
-        group.cursor = start;
-        group.is_open = false;
-        group.last_packet = stream.packet_number;
-        group.max_frame_bytes = abi::kMaxCellBytes;
-    }
+    if (group.n == 0) reopen(group, stream, start);
     replica.stream = &stream;
     replica.group = &group;
     replica.start.set(start);
     replica.received.set(start);
     replica.consumed.set(start);
     replica.sent_base_bytes.set(group.sent_bytes.get());
-    replica.echo = group.last_packet;
-    group.templates[group.n] = header;
-    group.replicas[group.n] = &replica;
-    ++group.n;
+    enter(group, replica, header);
     ++stream.n_replicas;
-    group.is_echo_stale = true;
     if (replica.local != nullptr) replica.local->feeder = &replica;
     if (replica.feedback_label != 0) labels_.set_replica(replica.feedback_label, &replica);
-    stream.is_ack_stale = true;
-    stream.n_idle_polls = 0;
-    context_.active.add(stream);
+    touch(stream);
     return true;
 }
 
+/// What the new group has sent already comes by repair (best effort: it is a gap); what it sends once more is a
+/// duplicate over there.
+void Worker::move_replica(Replica& replica, stage::Group& to, const packet::FrameTemplate& header) {
+    stage::TxStream& stream = *replica.stream;
+    stage::Group& from = *replica.group.load(std::memory_order_relaxed);
+    if (&from == &to) return;
+    const Position sent = from.is_open ? from.frame.next : from.cursor;
+    replica.sent_elsewhere = std::max(replica.sent_elsewhere, sent);
+    if (to.n == 0) reopen(to, stream, from.cursor);
+    leave(from, stream, replica);
+    replica.move(to);
+    enter(to, replica, header);
+    stage::ask_for_status(stream, context_);
+    touch(stream);
+}
+
 void Worker::set_path(Replica& replica, const packet::FrameTemplate& header, bool is_up, uint32_t max_frame_bytes) {
-    stage::Group& group = *replica.group;
+    stage::Group& group = *replica.group.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < group.n; ++i)
         if (group.replicas[i] == &replica) group.templates[i] = header;
     if (is_up && !replica.is_up) stage::ask_for_status(*replica.stream, context_);
@@ -69,36 +117,17 @@ void Worker::set_path(Replica& replica, const packet::FrameTemplate& header, boo
 }
 
 void Worker::remove_replica(Replica& replica) {
-    stage::Group& group = *replica.group;
     stage::TxStream& stream = *replica.stream;
-    uint32_t idx = 0;
-    while (idx < group.n && group.replicas[idx] != &replica)
-        ++idx;
-    if (idx < group.n) {
-        std::copy(&group.templates[idx + 1], &group.templates[group.n], &group.templates[idx]);
-        std::copy(&group.replicas[idx + 1], &group.replicas[group.n], &group.replicas[idx]);
-        --group.n;
-        --stream.n_replicas;
-        if (group.is_open && idx < group.resume_idx) --group.resume_idx;
-    }
-    if (group.n == 0) {
-        stream.position = std::max(stream.position, group.cursor);
-        group.is_open = false;
-    }
+    if (leave(*replica.group.load(std::memory_order_relaxed), stream, replica)) --stream.n_replicas;
     if (replica.local != nullptr) replica.local->feeder = nullptr;
     if (replica.feedback_label != 0) labels_.clear(replica.feedback_label);
-    group.is_echo_stale = true;
-    stream.is_ack_stale = true;
-    stream.n_idle_polls = 0;
-    context_.active.add(stream);
+    touch(stream);
 }
 
 void Worker::finish_stream(Stream& stream, Position final) {
     stream.final = std::min(stream.final, final);
     stage::ask_for_status(stream, context_);
-    stream.is_ack_stale = true;
-    stream.n_idle_polls = 0;
-    context_.active.add(stream);
+    touch(stream);
 }
 
 void Worker::add_image(Image& image) {

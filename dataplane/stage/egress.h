@@ -37,6 +37,7 @@ class Egress {
         n_held_ = static_cast<uint16_t>(n_held_ - n);
         for (uint16_t i = 0; i < n_held_ && n != 0; ++i)
             held_[i] = held_[i + n];
+        held.set(n_held_);
         return n_held_;
     }
     /// Lets the driver collect completions (AF_XDP does so only inside a transmit call).
@@ -51,6 +52,7 @@ class Egress {
     }
 
     Counter sent;
+    Counter held;  // what the driver did not take the last time
 
   private:
     bool refill() {

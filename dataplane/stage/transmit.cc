@@ -222,11 +222,12 @@ void accept_nak(Replica& replica, const NakRange* ranges, size_t n, Context& con
 void accept_status(Replica& replica, Position consumed, Position received, uint32_t echo, uint32_t window_cells,
                    Context& context) {
     TxStream& stream = *replica.stream;
-    const Position sent = replica.group->cursor;
+    Group& group = *replica.group.load(std::memory_order_relaxed);
+    const Position sent = std::max(group.cursor, replica.sent_elsewhere);
     if (!is_in_a_cell(stream, consumed) || !is_in_a_cell(stream, received))
         return context.drops.add(Drop::malformed_status);
     if (received > sent || consumed > received) {
-        if (!replica.group->is_open || received > replica.group->frame.next) {
+        if (!group.is_open || received > group.frame.next) {
             context.drops.add(Drop::malformed_status);
             return;
         }
@@ -239,9 +240,9 @@ void accept_status(Replica& replica, Position consumed, Position received, uint3
     if (static_cast<int32_t>(echo - replica.echo) > 0 && static_cast<int32_t>(stream.packet_number - echo) >= 0)
         replica.echo = echo;
     // Who has everything has nothing under way, whatever packet number it tells: nobody waits for it.
-    if (replica.received.get() >= sent) replica.echo = replica.group->last_packet;
+    if (replica.received.get() >= group.cursor) replica.echo = group.last_packet;
     if (window_cells != 0) replica.window_cells = window_cells;
-    replica.group->is_echo_stale = true;
+    group.is_echo_stale = true;
     stream.is_ack_stale = true;
     if (has_progress && stream.heartbeat_at != kNever) {
         stream.heartbeat_interval = 1000 * context.us;

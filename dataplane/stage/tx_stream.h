@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream on the sending host: its log, its replicas in groups (one group per transmit queue, one for this host's own
-// image), and what is known of their progress. Each group has a cursor of its own over the log and pauses alone. One
-// worker owns all of it; control reads the counters.
+// image, one for replicas that have had no path yet), and what is known of their progress. Each group has a cursor of
+// its own over the log and pauses alone. One worker owns all of it; control reads the counters.
 #pragma once
 #include <xylem/abi/segment.h>
 
@@ -28,20 +28,27 @@ struct Replica {
     static constexpr unsigned kMaxRepairs = 16;
 
     TxStream* stream = nullptr;
-    Group* group = nullptr;
-    RxImage* local = nullptr;  // the destination is this host
+    std::atomic<Group*> group{nullptr};  // written by the worker; it moves when its path takes another port
+    RxImage* local = nullptr;            // the destination is this host
     uint64_t feedback_label = 0;
     uint32_t window_cells = 0;
     uint32_t echo = 0;   // highest packet number that it has seen
     bool is_up = false;  // false: out of step; skipped, comes back by repair
     Counter start, received, consumed;
-    Counter sent_base_bytes;  // group's sent_bytes when it joined
+    Counter sent_base_bytes;                // group's sent_bytes when it joined, less what other groups had sent to it
+    std::atomic<uint32_t> n_half_moves{0};  // odd while `group` and `sent_base_bytes` change
+    Position sent_elsewhere = 0;            // before it came into its group
     Counter skipped_frames, skipped_bytes, repaired_bytes, naks;
 
     // What it asked for and has not got yet.
     NakRange repairs[kMaxRepairs];
     uint32_t n_repairs = 0, repair_idx = 0;
     Position repair_at = 0;
+
+    /// Log bytes that were sent to it. Any thread.
+    uint64_t sent_bytes() const;
+    /// Worker: it counts with `to` from now on, and goes on where it was.
+    void move(Group& to);
 };
 
 /// The replicas behind one transmit queue. Templates lie beside each other: a fan-out walks them in order.
@@ -64,8 +71,32 @@ struct Group {
     Counter sent_bytes;  // log bytes fanned out
 };
 
+inline uint64_t Replica::sent_bytes() const {
+    for (;;) {
+        const uint32_t before = n_half_moves.load(std::memory_order_acquire);
+        const uint64_t sent = group.load(std::memory_order_relaxed)->sent_bytes.get() - sent_base_bytes.get();
+        const uint64_t skipped = skipped_bytes.get();
+        std::atomic_thread_fence(std::memory_order_acquire);  // partner: move()
+        if (before % 2 != 0 || n_half_moves.load(std::memory_order_relaxed) != before) continue;
+        return sent > skipped ? sent - skipped : 0;  // a skipped frame is counted before it has gone to all
+    }
+}
+
+inline void Replica::move(Group& to) {
+    const uint64_t sent = group.load(std::memory_order_relaxed)->sent_bytes.get() - sent_base_bytes.get();
+    const uint32_t n = n_half_moves.load(std::memory_order_relaxed);
+    n_half_moves.store(n + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);  // partner: sent_bytes()
+    sent_base_bytes.set(to.sent_bytes.get() - sent);
+    group.store(&to, std::memory_order_relaxed);
+    n_half_moves.store(n + 2, std::memory_order_release);
+}
+
 struct TxStream {
-    static constexpr unsigned kMaxGroups = 9;  // eight ports and this host
+    static constexpr unsigned kMaxPorts = 8;
+    static constexpr unsigned kWaitingGroup = kMaxPorts;    // replicas that have had no path yet
+    static constexpr unsigned kLocalGroup = kMaxPorts + 1;  // this host
+    static constexpr unsigned kMaxGroups = kMaxPorts + 2;
 
     uint32_t source_hash = 0;
     abi::Geometry geometry{};

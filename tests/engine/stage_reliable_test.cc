@@ -139,6 +139,7 @@ TEST(StageTest, QueueThatTakesNothingForAWhileLosesNothing) {
     sender.n_left = 100;
     world.run_for_us(10'000);
     EXPECT_EQ(world.out.n_taken, 0U);
+    EXPECT_EQ(world.sending.egress.held.get(), stage::Egress::kBurst);
     is_stuck = false;
     EXPECT_TRUE(world.run_until([&] { return world.is_all_read(sender) && world.is_acknowledged(sender); }));
     world.expect_intact(sender);

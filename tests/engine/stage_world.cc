@@ -98,10 +98,11 @@ World::World(unsigned pool_frames, unsigned seed)
       pool((start_eal(), make_pool(pool_frames))),
       copies(make_pool(kPool)),
       out(random, now, copies.get()),
+      other_out(random, now, copies.get()),
       back(random, now, copies.get()),
       waker(std::move(*engine::Waker::start())),
-      sending(*waker, out, pool.get()),
-      receiving(*waker, back, pool.get()),
+      sending(*waker, out, other_out, pool.get()),
+      receiving(*waker, back, back, pool.get()),
       app(std::move(*engine::App::create(1))) {
     testing::Test::RecordProperty("seed", std::to_string(seed));
     std::printf("seed %u\n", seed);
@@ -109,10 +110,12 @@ World::World(unsigned pool_frames, unsigned seed)
 
 World::~World() {
     expect_conserved();
-    for (Host* host : {&sending, &receiving})
+    for (Host* host : {&sending, &receiving}) {
         host->egress.discard();
-    out.clear();
-    back.clear();
+        host->other_egress.discard();
+    }
+    for (Wire* wire : {&out, &other_out, &back})
+        wire->clear();
     EXPECT_EQ(pool.n_free(), pool.size());  // Invariant 6: pools are whole at the end
     EXPECT_EQ(copies.n_free(), copies.size());
 }
@@ -129,9 +132,10 @@ void World::expect_conserved() {
     }
     EXPECT_EQ(receiving.stored_bytes, received);
     EXPECT_EQ(sending.n_naks, naks);
-    for (Wire* wire : {&out, &back})
+    for (Wire* wire : {&out, &other_out, &back})
         EXPECT_EQ(wire->n_taken + wire->n_duplicated, wire->n_lost + wire->n_delivered + wire->n_under_way());
     EXPECT_EQ(sending.egress.sent.get(), out.n_taken);
+    EXPECT_EQ(sending.other_egress.sent.get(), other_out.n_taken);
     EXPECT_EQ(receiving.egress.sent.get(), back.n_taken);
 }
 
@@ -152,6 +156,17 @@ Sender& World::add_sender(const Geometry& geometry, bool is_reliable) {
     return sender;
 }
 
+stage::Group& World::group_at(Sender& sender, uint32_t at) {
+    std::unique_ptr<stage::Group>& group = sender.stream.groups[at];
+    if (group) return *group;
+    group = std::make_unique<stage::Group>();
+    group->egress = at == stage::TxStream::kLocalGroup ? nullptr : at == 1 ? &sending.other_egress : &sending.egress;
+    group->capacity = 128;
+    group->templates = std::make_unique<packet::FrameTemplate[]>(group->capacity);
+    group->replicas = std::make_unique<stage::Replica*[]>(group->capacity);
+    return *group;
+}
+
 Leaf& World::add_leaf(Sender& sender, const LeafSpec& spec) {
     log::ImageConfig config;
     config.geometry = spec.geometry;
@@ -168,7 +183,6 @@ Leaf& World::add_leaf(Sender& sender, const LeafSpec& spec) {
     leaf.replica.window_cells =
         spec.window_cells != 0 ? spec.window_cells : static_cast<uint32_t>(spec.geometry.cells());
     leaf.replica.local = spec.is_local ? &leaf.image : nullptr;
-    leaf.replica.is_up = true;
     for (Host* host : {&sending, &receiving})
         host->context().now = now;
     there.worker.add_image(leaf.image);
@@ -181,17 +195,11 @@ Leaf& World::add_leaf(Sender& sender, const LeafSpec& spec) {
     leaf.reader.socket = n_sockets_++;
     there.worker.add_reader(*app, leaf.reader);
 
-    std::unique_ptr<stage::Group>& at = sender.stream.groups[spec.is_local ? stage::TxStream::kMaxGroups - 1 : 0];
-    if (!at) {
-        at = std::make_unique<stage::Group>();
-        at->egress = spec.is_local ? nullptr : &sending.egress;
-        at->capacity = 128;
-        at->templates = std::make_unique<packet::FrameTemplate[]>(at->capacity);
-        at->replicas = std::make_unique<stage::Replica*[]>(at->capacity);
-    }
-    while (!sending.worker.add_replica(sender.stream, leaf.replica, *at, packet::FrameTemplate(path_of(2), label)))
+    stage::Group& group = group_at(sender, spec.is_local ? stage::TxStream::kLocalGroup : spec.at);
+    leaf.replica.is_up = &group != sender.stream.groups[stage::TxStream::kWaitingGroup].get();
+    while (!sending.worker.add_replica(sender.stream, leaf.replica, group, packet::FrameTemplate(path_of(2), label)))
         step();
-    at->max_frame_bytes = std::min(at->max_frame_bytes, spec.max_frame_bytes);
+    group.max_frame_bytes = std::min(group.max_frame_bytes, spec.max_frame_bytes);
     leaf.p0 = leaf.replica.start.get();
     there.worker.go_live(leaf.image, leaf.p0);
     there.worker.reader_live(leaf.reader, leaf.p0);
@@ -210,6 +218,14 @@ void World::remove_leaf(Sender&, Leaf& leaf) {
 void World::set_path(Leaf& leaf, bool is_up, uint32_t max_frame_bytes) {
     const packet::FrameTemplate header(path_of(2), leaf.replica.label);
     sending.worker.set_path(leaf.replica, header, is_up, max_frame_bytes);
+}
+
+void World::move(Leaf& leaf, uint32_t group) {
+    const packet::FrameTemplate header(path_of(2), leaf.replica.label);
+    auto& sender = *std::find_if(senders.begin(), senders.end(),
+                                 [&](const auto& one) { return &one->stream == leaf.replica.stream; });
+    sending.worker.move_replica(leaf.replica, group_at(*sender, group), header);
+    sending.worker.set_path(leaf.replica, header, true, kWholeCells);
 }
 
 void World::finish(Sender& sender) { sending.worker.finish_stream(sender.stream, sender.writer->position()); }
@@ -311,10 +327,12 @@ void World::step() {
     for (Host* host : {&sending, &receiving}) {
         host->context().now = now;
         receive(*host, host == &sending ? back : out);
+        if (host == &receiving) receive(*host, other_out);
         if (host == &sending) send();
         run_timers(*host);
         settle(*host);
         host->egress.flush();
+        host->other_egress.flush();
     }
     for (auto& leaf : leaves)
         read_some(*leaf);

@@ -73,8 +73,10 @@ packet::ParsedFrame parse(const rte_mbuf* frame);
 
 /// A host: a worker whose loop is the test's, and what is counted of the frames that came in.
 struct Host {
-    Host(engine::Waker& waker, Wire& out, rte_mempool* pool)
-        : worker(no_ports, kDataPort, engine::IdlePolicy::kAdaptive, waker), egress(&out, &Wire::transmit, pool) {
+    Host(engine::Waker& waker, Wire& out, Wire& other, rte_mempool* pool)
+        : worker(no_ports, kDataPort, engine::IdlePolicy::kAdaptive, waker),
+          egress(&out, &Wire::transmit, pool),
+          other_egress(&other, &Wire::transmit, pool) {
         worker.context().us = kTicksPerUs;
     }
     stage::Context& context() { return worker.context(); }
@@ -82,7 +84,7 @@ struct Host {
 
     std::vector<engine::WorkerPort> no_ports;
     engine::Worker worker;
-    stage::Egress egress;
+    stage::Egress egress, other_egress;  // of two ports
     uint64_t n_in = 0, n_stored = 0, stored_bytes = 0, n_naks = 0, n_statuses = 0, n_heartbeats = 0;
 };
 
@@ -115,6 +117,7 @@ struct LeafSpec {
     Geometry geometry{1408, 8};
     bool is_reliable = true;
     bool is_local = false;
+    uint32_t at = 0;            // group
     uint32_t window_cells = 0;  // 0: the image's
     uint32_t max_frame_bytes = kWholeCells;
 };
@@ -130,6 +133,8 @@ class World {
     Leaf& add_leaf(Sender& sender, const LeafSpec& spec = {});
     void remove_leaf(Sender& sender, Leaf& leaf);
     void set_path(Leaf& leaf, bool is_up, uint32_t max_frame_bytes = kWholeCells);
+    /// Its path takes the port of that group.
+    void move(Leaf& leaf, uint32_t group);
     void finish(Sender& sender);
 
     /// One poll of each host.
@@ -155,7 +160,7 @@ class World {
     std::mt19937_64 random;
     uint64_t now = 1'000'000;
     dpdk::MbufPool pool, copies;
-    Wire out, back;  // sender to receiver, and the feedback
+    Wire out, other_out, back;  // sender to receiver over two ports, and the feedback
     std::unique_ptr<engine::Waker> waker;
     Host sending, receiving;
     std::unique_ptr<engine::App> app;
@@ -163,6 +168,7 @@ class World {
     std::deque<std::unique_ptr<Leaf>> leaves;
 
   private:
+    stage::Group& group_at(Sender& sender, uint32_t at);
     void receive(Host& host, Wire& wire);
     void take_in(Host& host, rte_mbuf* frame);
     void send();
