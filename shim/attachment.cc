@@ -12,6 +12,8 @@
 #include <cstring>
 #include <new>
 
+#include "shim/socket.h"
+
 namespace xylem::shim {
 
 namespace {
@@ -243,6 +245,7 @@ void drop_dead() {
 }  // namespace
 
 Attachment* current_attachment() {
+    prepare_for_forks();
     Lock lock(g_mutex);
     drop_dead();
     if (g_current == nullptr) {
@@ -267,6 +270,7 @@ int attach_to(const char* wanted) {
     char path[108];
     if (wanted != nullptr && strlen(wanted) >= sizeof path) return ENAMETOOLONG;
     choose_path(wanted, path);
+    prepare_for_forks();
     Lock lock(g_mutex);
     drop_dead();
     if (g_current != nullptr && strcmp(g_current->path(), path) != 0) return EISCONN;

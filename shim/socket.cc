@@ -53,7 +53,6 @@ void prepare_once() {
 }
 
 Socket* new_socket() {
-    pthread_once(&g_once, prepare_once);
     Lock lock(g_mutex);
     if (g_free != nullptr) {
         Socket* s = g_free;
@@ -129,6 +128,8 @@ void dispose(Socket& s, bool has_descriptor) {
 }
 
 }  // namespace
+
+void prepare_for_forks() { pthread_once(&g_once, prepare_once); }
 
 Socket* find_socket(int fd) {
     if (fd < 0 || fd >= kMaxDescriptors) return nullptr;

@@ -108,6 +108,9 @@ class Keep {
     bool is_open_;
 };
 
+/// From now on a forked child abandons what is its parent's. Comes before the first attachment.
+void prepare_for_forks();
+
 /// The socket behind a descriptor, or null. May be closed at any moment.
 Socket* find_socket(int fd);
 

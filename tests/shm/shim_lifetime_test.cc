@@ -306,6 +306,21 @@ TEST_F(ShimLifetime, AForkedChildHasNoneOfItsParentsSockets) {
     EXPECT_EQ(receive_text(p.leaf), "after");
 }
 
+// In a process of its own, that has made no socket yet: the fork handlers came with the first one only.
+TEST_F(ShimLifetime, AForkedChildIsNotAttachedThoughItsParentMadeNoSocket) {
+    const auto fork_and_go_on = [&] {
+        const pid_t child = fork();
+        if (child == 0) _exit(xy_attach("/nowhere/xylemd.sock") == -1 && errno == ENETDOWN ? 0 : 1);  // not EISCONN
+        int status = -1;
+        if (waitpid(child, &status, 0) != child || status != 0) _exit(1);
+        const Pair p = make_pair(SOCK_RDM, true);
+        _exit(send_text(p.root, "mine") == 4 && receive_text(p.leaf) == "mine" ? 0 : 2);
+    };
+    testing::FLAGS_gtest_death_test_style = "threadsafe";
+
+    EXPECT_EXIT(fork_and_go_on(), testing::ExitedWithCode(0), "");
+}
+
 TEST_F(ShimLifetime, ThreadsThatSendAndReceiveWhileOthersCloseComeToNoHarm) {
     const int root = make_root(SOCK_RDM);
     for (int round = 0; round < 20; ++round) {
