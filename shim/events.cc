@@ -35,11 +35,6 @@ bool has_data(Socket& s) {
     return s.receiver.may_have_something(s);
 }
 
-bool has_room(Socket& s) {
-    Lock lock(s.send_mutex);
-    return !s.sender.is_open() || s.sender.has_quarter_free();
-}
-
 bool has_closed(Socket& s, int& error) {
     const int end = end_of(s);
     if (end < 0 || (end != ENETDOWN && !was_session(s))) return false;
@@ -58,7 +53,7 @@ bool holds(Socket& s, unsigned bit, int& error) {
         case XY_FD_READ_BIT:
             return may_read(s) && has_data(s);
         case XY_FD_WRITE_BIT:
-            return may_write(s) && is_connected(s) && end_of(s) < 0 && has_room(s);
+            return may_write(s) && is_connected(s) && end_of(s) < 0 && has_room_to_send(s);
         case XY_FD_ACCEPT_BIT:
             return s.engine->backlog.load(std::memory_order_acquire) != 0;
         case XY_FD_CONNECT_BIT:

@@ -34,8 +34,7 @@ bool is_writable(Socket& s) {
     const int refusal = send_refusal(s);
     if (refusal == ENOTCONN) return false;
     if (refusal != 0) return true;  // it would fail at once
-    Lock lock(s.send_mutex);
-    return !s.sender.is_open() || s.sender.has_quarter_free();
+    return has_room_to_send(s);
 }
 
 short readiness(int fd, short wanted) {

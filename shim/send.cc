@@ -12,6 +12,13 @@ namespace {
 constexpr int kSendFlags = XY_MSG_DONTWAIT | MSG_NOSIGNAL;
 constexpr uint32_t kLookEverySends = 8;
 
+// The send mutex, unless a send holds it that waits for room in the middle of its message.
+bool lock_unless_blocked(Socket& s) {
+    while (!s.send_mutex.try_lock())
+        if (s.is_send_blocked.load(std::memory_order_relaxed)) return false;
+    return true;
+}
+
 /// The send mutex of an open socket.
 class Sending {
   public:
@@ -32,14 +39,10 @@ class Sending {
         Socket& s = *socket_;
         if (may_wait && !s.is_nonblocking.load(std::memory_order_relaxed)) {
             s.send_mutex.lock();
-        } else {
-            // A nonblocking send does not wait behind one that waits for room in the middle of its message.
-            while (!s.send_mutex.try_lock()) {
-                if (!s.is_send_blocked.load(std::memory_order_relaxed)) continue;
-                socket_ = nullptr;
-                error_ = EAGAIN;
-                return;
-            }
+        } else if (!lock_unless_blocked(s)) {
+            socket_ = nullptr;
+            error_ = EAGAIN;
+            return;
         }
         if (!s.is_closing.load(std::memory_order_relaxed) && s.descriptor.load(std::memory_order_relaxed) == fd) return;
         s.send_mutex.unlock();
@@ -136,6 +139,13 @@ int send_refusal(const Socket& s) {
     return e.direction.load(std::memory_order_relaxed) == XY_RECEIVER_ONLY ? EOPNOTSUPP : 0;
 }
 
+bool has_room_to_send(Socket& s) {
+    if (!lock_unless_blocked(s)) return false;
+    const bool has_room = !s.sender.is_open() || s.sender.has_quarter_free();
+    s.send_mutex.unlock();
+    return has_room;
+}
+
 int prepare_log(Socket& s) {
     if (s.sender.is_open()) return 0;
     abi::LogReply reply{};
@@ -166,7 +176,7 @@ ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags) {
     const size_t sent = all - from.left();
     if (error != 0 && (!s.is_stream || sent == 0)) return result_of(error);
     if (s.sender.has_unpublished()) publish_writes(s);
-    ++s.sent_messages;
+    note_sent(s, 1);
     return static_cast<ssize_t>(sent);
 }
 
@@ -191,7 +201,7 @@ int send_batch(int fd, xy_msg* messages, unsigned count, int flags) {
         has_room = from.left() == 0;
     }
     if (s.sender.has_unpublished()) publish_writes(s);
-    s.sent_messages += n_sent;
+    note_sent(s, n_sent);
     return n_sent != 0 ? static_cast<int>(n_sent) : result_of(error);
 }
 
@@ -236,7 +246,7 @@ int commit_span(int fd, const xy_span& span, size_t bytes) {
     if (const int error = send_refusal(s)) return result_of(error);
     s.sender.commit_reserved(static_cast<uint32_t>(bytes));
     publish_writes(s);
-    ++s.sent_messages;
+    note_sent(s, 1);
     return 0;
 }
 

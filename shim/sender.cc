@@ -62,7 +62,7 @@ void Sender::close_cell(uint32_t used) {
 }
 
 void Sender::pass(uint32_t bytes) {
-    log_bytes_written_ += bytes;
+    log_bytes_written_.store(log_bytes() + bytes, std::memory_order_relaxed);
     const uint32_t end = offset_of(position_) + bytes;
     if (end < geometry_.cell_bytes)
         position_ += bytes;

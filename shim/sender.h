@@ -47,7 +47,8 @@ class Sender {
     bool has_quarter_free() const;
     uint32_t max_record_bytes() const { return geometry_.cell_bytes - abi::kRecordHeaderBytes; }
     abi::Position position() const { return position_; }
-    uint64_t log_bytes() const { return log_bytes_written_; }
+    /// Any thread.
+    uint64_t log_bytes() const { return log_bytes_written_.load(std::memory_order_relaxed); }
 
   private:
     // Where to go on when less than this is left in a cell and the message does not fit.
@@ -83,7 +84,7 @@ class Sender {
     abi::Position reserved_ = 0;  // where the open reservation lies
     uint64_t cells_off_ = 0;
     uint64_t max_message_bytes_ = 0;
-    uint64_t log_bytes_written_ = 0;
+    std::atomic<uint64_t> log_bytes_written_{0};  // no partner: a count, written by the one who holds the send mutex
     bool is_stream_ = false;
 };
 

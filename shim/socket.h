@@ -67,7 +67,7 @@ struct Socket {
     uint32_t reserved_bytes = 0;
     uint64_t reservation = 0;  // cookie of the open one
     uint32_t n_sends = 0;
-    uint64_t sent_messages = 0;
+    std::atomic<uint64_t> sent_messages{0};  // read without the mutex; note_sent writes it
     std::atomic<bool> is_send_blocked{false};
 
     alignas(64) Mutex receive_mutex;
@@ -145,6 +145,15 @@ inline abi::Phase phase_of(const Socket& s) {
 }
 
 inline bool is_root(const Socket& s) { return (s.roles & XY_C_ROOT) != 0; }
+
+/// With the send mutex held.
+inline void note_sent(Socket& s, unsigned n_messages) {
+    s.sent_messages.store(s.sent_messages.load(std::memory_order_relaxed) + n_messages, std::memory_order_relaxed);
+}
+
+/// Whether a send would find a quarter of the log free. Never waits behind a send that waits for room: while one does,
+/// there is none.
+bool has_room_to_send(Socket& s);
 
 inline bool has_inbox(const Socket& s) {
     return !s.is_branch && ((s.roles & XY_D_ROOT) != 0 || s.protocol == XY_PROTO_MESH);

@@ -55,11 +55,8 @@ int socket_statistics(Socket& s, struct xy_stats& out) {
     stats.confirmed_bytes = reply.confirmed_bytes;
     stats.repaired_bytes = reply.repaired_bytes;
     stats.thinned_bytes = reply.thinned_bytes;
-    {
-        Lock lock(s.send_mutex);
-        stats.sent_bytes = s.sender.log_bytes();
-        stats.sent_messages = s.sent_messages;
-    }
+    stats.sent_bytes = s.sender.log_bytes();
+    stats.sent_messages = s.sent_messages.load(std::memory_order_relaxed);
     {
         Lock lock(s.receive_mutex);
         stats.received_bytes = s.receiver.received_bytes;

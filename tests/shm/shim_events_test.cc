@@ -2,6 +2,8 @@
 // Descriptors that tell the truth in poll, and network events (W-130 … W-154).
 #include <sys/eventfd.h>
 
+#include <atomic>
+
 #include "tests/shm/shim_fixture.h"
 
 namespace xylem::test {
@@ -295,6 +297,46 @@ TEST_F(ShimEvents, PollForWritingWakesWhenThereIsRoom) {
 
     EXPECT_EQ(xy_poll(&out, 1, 10000), 1);
     reader.join();
+}
+
+TEST_F(ShimEvents, LooksAtASocketDoNotWaitBehindASendThatWaitsForRoom) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    ASSERT_EQ(xy_event_select(p.root, -1, XY_FD_WRITE), 0);
+    daemon.pause_worker(true);
+    while (send_text(p.root, std::string(5000, 'x')) == 5000) {
+    }
+    struct xy_stats full {
+        .size = sizeof full
+    };
+    ASSERT_EQ(xy_stats(p.root, &full), 0);
+    ASSERT_EQ(xy_event_select(p.root, -1, 0), 0);
+    set_blocking(p.root, true);
+    std::atomic<bool> is_sent{false};
+    std::thread blocked([&] {
+        EXPECT_EQ(send_text(p.root, std::string(20000, 'y')), 20000);
+        is_sent = true;
+    });
+    struct xy_stats stats {
+        .size = sizeof stats
+    };
+    const auto has_begun = [&] { return xy_stats(p.root, &stats) == 0 && stats.sent_bytes > full.sent_bytes; };
+    ASSERT_TRUE(eventually(has_begun));
+    pollfd out{p.root, POLLOUT, 0};
+
+    // Each of these hung here until the send was over, which it never is while the worker rests.
+    for (int i = 0; i < 1000; ++i) {
+        EXPECT_EQ(xy_poll(&out, 1, 0), 0);
+        EXPECT_EQ(xy_stats(p.root, &stats), 0);
+    }
+    ASSERT_EQ(xy_event_select(p.root, -1, XY_FD_WRITE), 0);
+    EXPECT_EQ(take_events(p.root).events, 0U);
+
+    EXPECT_FALSE(is_sent);
+    EXPECT_EQ(stats.sent_messages, full.sent_messages);
+    daemon.pause_worker(false);
+    for (std::string got; got.substr(0, 1) != "y";)
+        got = receive_text(p.leaf);
+    blocked.join();
 }
 
 }  // namespace
