@@ -33,7 +33,7 @@ struct Config {
     /// "local" is always the first; no interface or memif path occurs twice.
     std::vector<dpdk::PortSpec> ports{dpdk::PortSpec{.text = "local"}};
     std::string socket;            ///< path of the control socket; its folder is the runtime directory
-    std::vector<unsigned> lcores;  ///< CPUs to pin one worker each to; empty: one worker that floats
+    std::vector<unsigned> lcores;  ///< the CPU to pin the worker to; empty: it floats
     Idle idle = Idle::kAdaptive;
     uint16_t signal_port = 7470;  ///< TCP
     uint16_t data_port = 7471;    ///< UDP

@@ -78,6 +78,9 @@ Result<void> set_socket(Config& config, const Value& value) {
 Result<void> set_lcores(Config& config, const Value& value) {
     Result<std::vector<unsigned>> lcores = parse_lcores(text_of(value));
     if (!lcores) return lcores.error();
+    if (lcores->size() > 1)
+        return Error{EINVAL, toml_text(text_of(value)) + " names " + std::to_string(lcores->size()) +
+                                 " CPUs: this version runs one worker: name one CPU"};
     config.lcores = std::move(*lcores);
     return {};
 }
@@ -158,11 +161,11 @@ const Key kKeys[] = {
      .show = [](const Config& c) { return toml_text(c.socket); }},
     {.name = "lcores",
      .flag = "--lcores",
-     .flag_arg = "LIST",
+     .flag_arg = "CPU",
      .type = kText,
-     .unit = "list of CPUs",
-     .limits = "like \"2,4-6\", no CPU twice, none above 1023",
-     .about = "Pins one worker to each of these CPUs. Empty: one worker that floats over the allowed CPUs.",
+     .unit = "CPU number",
+     .limits = "empty, or one of 0 to 1023",
+     .about = "Pins the worker to this CPU (this version runs one worker). Empty: it floats over the allowed CPUs.",
      .set = set_lcores,
      .show = [](const Config& c) { return toml_text(lcores_text(c.lcores)); }},
     {.name = "idle",

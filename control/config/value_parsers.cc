@@ -15,9 +15,8 @@ std::optional<int64_t> parse_integer(std::string_view text) {
 }
 
 Result<std::vector<unsigned>> parse_lcores(std::string_view text) {
-    const Error wrong{EINVAL, toml_text(text) +
-                                  " is not a list of CPUs: write it like \"2,4-6\", no CPU twice, none above " +
-                                  std::to_string(kMaxLcore)};
+    const Error wrong{EINVAL,
+                      toml_text(text) + " is no CPU: write the number of one, 0 to " + std::to_string(kMaxLcore)};
     std::vector<unsigned> lcores;
     while (!text.empty()) {
         const size_t comma = text.find(',');
