@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who holds which address and port on this daemon. Ports are names inside the daemon, one space per address family, for
-// all socket types and users. Pure. Invariant: two sockets hold the same (address, port) only if the later one asked
-// for it (SO_REUSEADDR). A wildcard and a specific address are different holdings (W-204 depends on it).
+// all socket types and users. Pure. Invariants: a port belongs to one user at a time, at whatever addresses, so nobody
+// takes another user's joins. Among one user's sockets, the same (address, port) is bound twice only if all of them
+// asked for it (SO_REUSEADDR); a wildcard and a specific address are different holdings, and a wildcard that a join
+// commits to a held address needs SO_REUSEADDR itself (W-204).
 #pragma once
 #include <cstdint>
 #include <map>
-#include <set>
 #include <vector>
 
 #include "dataplane/base/address.h"
@@ -17,13 +18,20 @@ class Socket;
 
 class Bindings {
   public:
+    /// Who binds.
+    struct Claim {
+        Socket* socket = nullptr;
+        uint32_t uid = 0;
+        bool may_share = false;  // SO_REUSEADDR
+    };
+
     /// `seed` says where the search for free ports begins.
     explicit Bindings(uint16_t seed = 0) : next_(static_cast<uint16_t>(kFirstAutoPort + seed % kAutoPorts)) {}
 
-    /// Holds `wanted` for `socket`; port 0: a free one. EADDRINUSE. Returns what it holds.
-    Result<Endpoint> bind(Socket* socket, const Endpoint& wanted, bool may_share);
+    /// Holds `wanted` for the claimant; port 0: a free one. EADDRINUSE. Returns what it holds.
+    Result<Endpoint> bind(const Claim& claim, const Endpoint& wanted);
     /// A wildcard holding becomes a specific one (W-044). EADDRINUSE: nothing has changed.
-    Result<Endpoint> commit(Socket* socket, const Endpoint& held, const IpAddress& ip, bool may_share);
+    Result<Endpoint> commit(const Claim& claim, const Endpoint& held, const IpAddress& ip);
     void release(Socket* socket, const Endpoint& held);
     /// Who holds (address, port), and then who holds (wildcard, port); newest last.
     std::vector<Socket*> holders(const Endpoint& endpoint) const;
@@ -32,11 +40,17 @@ class Bindings {
     static constexpr uint16_t kAutoPorts = 16384;
 
   private:
-    bool is_port_free(uint8_t family, uint16_t port) const { return !ports_.contains({family, port}); }
+    using Port = std::pair<uint8_t, uint16_t>;  // address family, port
+    struct Owner {
+        uint32_t uid = 0;
+        unsigned n_holdings = 0;
+    };
+
+    Endpoint hold(const Claim& claim, const Endpoint& endpoint);
     uint16_t free_port(uint8_t family);
 
-    std::map<Endpoint, std::vector<Socket*>> held_;
-    std::multiset<std::pair<uint8_t, uint16_t>> ports_;
+    std::map<Endpoint, std::vector<Claim>> held_;
+    std::map<Port, Owner> ports_;
     uint16_t next_;
 };
 

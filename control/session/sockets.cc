@@ -74,8 +74,12 @@ void Sessions::forget(Socket& socket) {
     socket.is_in_bindings = false;
 }
 
+static Bindings::Claim claim_of(Socket& socket) {
+    return {.socket = &socket, .uid = socket.app.uid, .may_share = socket.options.may_share_address};
+}
+
 Reply Sessions::bind_to(Socket& socket, const Endpoint& wanted) {
-    Result<Endpoint> held = bindings_.bind(&socket, wanted, socket.options.may_share_address);
+    Result<Endpoint> held = bindings_.bind(claim_of(socket), wanted);
     if (!held) return Reply(held.error().code);
     socket.local = *held;
     socket.is_in_bindings = true;
@@ -104,7 +108,7 @@ Result<void> Sessions::bind_for_join(Socket& socket, const IpAddress& remote) {
     }
     // A c_root keeps its wildcard: leaves may reach it at any of our addresses.
     if (!socket.local->ip.is_wildcard() || socket.role == Role::kRoot || !socket.is_in_bindings) return {};
-    Result<Endpoint> committed = bindings_.commit(&socket, *socket.local, source, socket.options.may_share_address);
+    Result<Endpoint> committed = bindings_.commit(claim_of(socket), *socket.local, source);
     if (!committed) return committed.error();
     socket.local = *committed;
     return {};

@@ -381,6 +381,48 @@ TEST_F(Join, AnAddressThatIsNotOursOrIsTakenIsNotBound_W204) {
     EXPECT_EQ(root.name(second).ip, w.a.address());
 }
 
+TEST_F(Join, APortBelongsToOneUserAtWhateverAddress_Invariant3) {
+    TestApp stranger{w.a, 1000};
+    const IpAddress any = ip("0.0.0.0");
+    const abi::OptionBody reuse{
+        .level = SOL_SOCKET, .name = SO_REUSEADDR, .bytes = 4, .reserved_zero = 0, .value = {1}};
+    auto bind = [&](TestApp& app, const IpAddress& address, uint16_t port) {
+        const uint32_t socket = app.leaf();
+        EXPECT_EQ(app.s().set_option(*app.app, socket, reuse).error, 0);
+        const int code = app.s().bind(*app.app, socket, address_body(address, port)).error;
+        if (code != 0) app.close(socket);
+        return code;
+    };
+    EXPECT_EQ(bind(root, any, kPort), 0);
+    EXPECT_EQ(bind(stranger, w.a.address(), kPort), EADDRINUSE) << "it would take the joins of the other";
+    EXPECT_EQ(bind(stranger, any, kPort), EADDRINUSE);
+    EXPECT_EQ(bind(root, w.a.address(), kPort + 1), 0);
+    EXPECT_EQ(bind(stranger, any, kPort + 1), EADDRINUSE);
+    EXPECT_EQ(bind(stranger, w.a.address(), kPort + 1), EADDRINUSE);
+    EXPECT_EQ(bind(root, w.a.address(), kPort), 0) << "one's own";
+    EXPECT_EQ(bind(stranger, w.a.address(), 0), 0);
+    root.die();
+    w.run();
+    EXPECT_EQ(bind(stranger, any, kPort), 0) << "free again";
+    stranger.die();
+}
+
+TEST_F(Join, AnAddressIsSharedOnlyIfAllWhoHoldItAskForThat) {
+    const abi::OptionBody reuse{
+        .level = SOL_SOCKET, .name = SO_REUSEADDR, .bytes = 4, .reserved_zero = 0, .value = {1}};
+    const abi::AddressBody address = address_body(w.a.address(), kPort);
+    const uint32_t first = root.leaf(), second = root.leaf();
+    EXPECT_EQ(root.s().bind(*root.app, first, address).error, 0);
+    EXPECT_EQ(root.s().set_option(*root.app, second, reuse).error, 0);
+    EXPECT_EQ(root.s().bind(*root.app, second, address).error, EADDRINUSE) << "the first has not asked for it";
+    root.close(first);
+    EXPECT_EQ(root.s().bind(*root.app, second, address).error, 0);
+    const uint32_t third = root.leaf(), fourth = root.leaf();
+    EXPECT_EQ(root.s().bind(*root.app, third, address).error, EADDRINUSE);
+    EXPECT_EQ(root.s().set_option(*root.app, fourth, reuse).error, 0);
+    EXPECT_EQ(root.s().bind(*root.app, fourth, address).error, 0);
+}
+
 TEST_F(Join, AWildcardRootIsReachedAtEveryAddress) {
     s = root.open(XY_C_ROOT | XY_D_ROOT);
     root.s().bind(*root.app, s, address_body(ip("0.0.0.0"), kPort));
