@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters for the application, and the daemon's state as JSON. Rows and JSON travel in memfds, sealed by nobody: they
 // are copies.
+#include <dirent.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
@@ -117,6 +120,29 @@ static Json json_of(const engine::PortFacts& port) {
             {"tx_failed_pkts", port.tx_failed_pkts}};
 }
 
+/// local is a port of every daemon, though the engine has no device for it and counts nothing there.
+static Json ports_json(const std::vector<engine::PortFacts>& ports) {
+    Json all = Json::array();
+    const auto is_local = [](const engine::PortFacts& port) { return port.text == "local"; };
+    if (std::none_of(ports.begin(), ports.end(), is_local)) all.push_back({{"port", "local"}, {"is_up", true}});
+    for (const engine::PortFacts& port : ports)
+        all.push_back(json_of(port));
+    return all;
+}
+
+/// Of this process. Newer kernels tell the number as the size of the folder, older ones must be counted.
+static uint64_t n_open_descriptors() {
+    struct stat folder {};
+    if (::stat("/proc/self/fd", &folder) == 0 && folder.st_size > 0) return static_cast<uint64_t>(folder.st_size);
+    DIR* open_now = ::opendir("/proc/self/fd");
+    if (open_now == nullptr) return 0;
+    uint64_t n = 0;
+    while (const dirent* entry = ::readdir(open_now))
+        if (entry->d_name[0] != '.') ++n;
+    ::closedir(open_now);
+    return n - 1;  // without that of the folder
+}
+
 static Json json_of(const RootEdge& edge) {
     return {{"number", edge.number},
             {"address", to_string(edge.leaf)},
@@ -163,9 +189,7 @@ static const char* role_name(Role role) {
 std::string Sessions::status_json(uint32_t uid) const {
     Json json;
     json["version"] = settings_.version;
-    json["ports"] = Json::array();
-    for (const engine::PortFacts& port : engine_.ports())
-        json["ports"].push_back(json_of(port));
+    json["ports"] = ports_json(engine_.ports());
     json["drops"] = Json::object();
     for (const engine::DropCount& drop : engine_.drops())
         json["drops"][std::string(drop.name)] = drop.count;
@@ -176,6 +200,10 @@ std::string Sessions::status_json(uint32_t uid) const {
                       {"tx_pkts", worker.tx_pkts},
                       {"held_pkts", worker.held_pkts}};
     json["violations"] = violations_;
+    // What the daemon holds: these are back at their level of the start once every application is gone.
+    json["apps"] = apps_.size();
+    json["engine_objects"] = n_engine_objects();
+    json["open_descriptors"] = n_open_descriptors();
     json["peers"] = Json::array();
     for (const PeerFacts& peer : links_.peers())
         json["peers"].push_back({{"address", to_string(peer.address)}, {"state", peer.state}});

@@ -65,7 +65,7 @@ class FakeEngine : public Engine {
         }
     }
     void set_listener(EngineEvents* listener) override { listener_ = listener; }
-    std::vector<PortFacts> ports() const override { return {{.text = "local", .spec = {}, .mac = {}, .mtu = 65535}}; }
+    std::vector<PortFacts> ports() const override { return port_facts; }
     std::vector<DropCount> drops() const override { return {{"unknown_label", "no such label", 3}}; }
     WorkerCounters worker_counters() const override { return {}; }
 
@@ -117,6 +117,7 @@ class FakeEngine : public Engine {
     Reader* reader_of(AppId app, uint32_t socket) const;
     std::vector<Image*> images() const;
     std::vector<Replica*> replicas() const;
+    std::vector<PortFacts> port_facts{{.text = "local", .spec = {}, .mac = {}, .mtu = 65535}};
     unsigned n_images_made = 0, n_replicas_made = 0;
     /// The n-th call from now on that can fail does (0: never).
     unsigned fail_at = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How sessions end (docs/winsock.md 1.G, 1.K, 1.O), slow leaves, and what peers may not do.
+#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
@@ -453,6 +454,38 @@ TEST_F(Ending, StatusNamesWhatOnesOwnUidHas) {
     EXPECT_EQ(own["sessions"][0]["local"], "10.0.0.1:7000");
     stranger.die();
     expect_nothing_left();
+}
+
+TEST_F(Ending, StatusCountsWhatTheDaemonHoldsAndItGoesBack_Invariant6) {
+    auto level = [&] {
+        const auto status = nlohmann::json::parse(w.a.sessions->status_json(0));
+        return std::array<uint64_t, 3>{status["apps"], status["engine_objects"], status["open_descriptors"]};
+    };
+    const auto before = level();
+    EXPECT_GE(before[2], 3U);
+    TestApp later{w.a};
+    const Reply opened = later.try_open(XY_C_ROOT | XY_D_ROOT, SOCK_RDM, XY_PROTO_TREE);
+    ASSERT_EQ(opened.error, 0);
+    const OwnedFd held(::dup(0));
+    const auto during = level();
+    for (size_t i = 0; i < before.size(); ++i)
+        EXPECT_GT(during[i], before[i]) << i;
+    later.die();
+    w.run();
+    const auto after = level();
+    EXPECT_EQ(after[0], before[0]);
+    EXPECT_EQ(after[1], before[1]);
+}
+
+TEST_F(Ending, StatusNamesTheLocalPortThatEveryDaemonHas) {
+    w.a.engine.port_facts = {};
+    const auto alone = nlohmann::json::parse(w.a.sessions->status_json(0));
+    ASSERT_EQ(alone["ports"].size(), 1U);
+    EXPECT_EQ(alone["ports"][0]["port"], "local");
+    w.a.engine.port_facts = {{.text = "af_xdp:eth0", .spec = {}, .mac = {}, .mtu = 1500}};
+    const auto beside = nlohmann::json::parse(w.a.sessions->status_json(0));
+    ASSERT_EQ(beside["ports"].size(), 2U);
+    EXPECT_EQ(beside["ports"][1]["port"], "af_xdp:eth0");
 }
 
 // ---- hostile peers (invariant 4) ----
