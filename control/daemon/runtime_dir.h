@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder of the control socket: made when missing, held by a lock for as long as the daemon lives (so that two
-// daemons never share it, and a killed one's leftovers are known to be nobody's), and removed at the end if it was made
-// here and is empty.
+// The folder of the control socket: made when missing (with the folders above it), held by a lock for as long as the
+// daemon lives, so that two daemons never serve one socket, and removed at the end if it was made here and is empty.
+// Invariant: who returned from open() holds the lock of the file that is at its path. The lock file says how many
+// levels of folders were made for it, so that a daemon that takes over a killed one's lock also removes its folders.
 #pragma once
 #include <string>
 
@@ -11,7 +12,8 @@ namespace xylem::daemon {
 
 class RuntimeDir {
   public:
-    /// EADDRINUSE: another daemon holds it. EACCES …: with the cure.
+    /// Folders made get mode 0755 for root (every user may attach), else 0700, whatever the umask is. EADDRINUSE:
+    /// another daemon holds it. EACCES …: with the cure; nothing is left behind.
     static Result<RuntimeDir> open(const std::string& socket_path);
     RuntimeDir(RuntimeDir&& other) noexcept;
     RuntimeDir& operator=(RuntimeDir&&) = delete;
@@ -20,10 +22,17 @@ class RuntimeDir {
     const std::string& path() const { return path_; }
 
   private:
+    enum class Attempt { kHeld, kAgain };
+
     RuntimeDir() = default;
+    Result<Attempt> try_to_hold(const std::string& socket_path);
+    Result<void> make_folders();
+    Result<void> take_over();
+    bool is_lock_still_there() const;
+
     std::string path_, lock_path_;
     int lock_fd_ = -1;
-    bool is_made_here_ = false;
+    unsigned n_made_ = 0;  // the last levels of path_ that were made here, or by whom we took over from
 };
 
 }  // namespace xylem::daemon
