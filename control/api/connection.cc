@@ -42,7 +42,7 @@ Connection::Connection(asio::io_context& context, session::OwnedFd socket, std::
     ::fcntl(fd_, F_SETFD, FD_CLOEXEC);
 }
 
-Result<void> Connection::start() {
+Result<void> Connection::identify() {
     ucred peer{};
     socklen_t length = sizeof peer;
     asio::error_code failed;
@@ -52,7 +52,14 @@ Result<void> Connection::start() {
         return Error{errno, "the application's identity cannot be read"};
     uid_ = peer.uid;
     pid_ = peer.pid;
+    return {};
+}
+
+Result<void> Connection::start() {
+    asio::error_code failed;
     const int process = pidfd_of(fd_, pid_);
+    if (process < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        return Error{errno, "the application's process cannot be watched"};  // else its hang-up tells
     if (process >= 0) process_.assign(process, failed);
     wait_for_request();
     if (process_.is_open()) wait_for_death();
@@ -99,6 +106,7 @@ bool Connection::handle(std::span<const std::byte> message) {
     if (!header) return false;
     if (!app_)
         return header->op == static_cast<uint16_t>(abi::Op::kAttach) && header->body_bytes == 0 && attach(*header);
+    if (is_beyond_limit(*header)) return reply(header->sequence, Reply(EMFILE)), true;
     const session::Respond respond = [weak = weak_from_this(), sequence = header->sequence](Reply answer) {
         if (const std::shared_ptr<Connection> self = weak.lock()) self->reply(sequence, answer);
     };
@@ -131,6 +139,18 @@ bool Connection::attach(const abi::RequestHeader& header) {
     with_memory.borrowed = {memory.app_fd, memory.engine_fd, memory.kick_fd};
     reply(header.sequence, with_memory);
     return true;
+}
+
+/// Whether it would make another socket though the user's applications have as many as they may. A request that is to
+/// be accepted stays in the backlog; what was taken out of it already is let through.
+bool Connection::is_beyond_limit(const abi::RequestHeader& header) const {
+    const auto op = static_cast<abi::Op>(header.op);
+    bool makes_socket = op == abi::Op::kSocket || op == abi::Op::kAcceptTake;
+    if (op == abi::Op::kJoin) {  // a root that invites gets a descriptor for the leaf
+        const auto socket = app_->sockets.find(header.socket);
+        makes_socket = socket != app_->sockets.end() && socket->second->role == session::Role::kRoot;
+    }
+    return makes_socket && owner_->n_sockets_of && owner_->n_sockets_of(uid_) >= owner_->config.max_sockets_per_uid;
 }
 
 void Connection::reply(uint64_t sequence, const Reply& answer) {

@@ -21,11 +21,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
         ServerConfig config;
         ServerCounters counters;
         std::function<void(Connection*)> ended;
+        std::function<size_t(uint32_t uid)> n_sockets_of;
     };
 
     Connection(asio::io_context& context, session::OwnedFd socket, std::shared_ptr<Owner> owner);
+    /// Finds out whose it is; first of all.
+    Result<void> identify();
     /// Begins to read. Error: the process at the other end cannot be watched.
     Result<void> start();
+    uint32_t uid() const { return uid_; }
+    size_t n_sockets() const { return app_ ? app_->sockets.size() : 0; }
     /// Drops the application as it stands.
     void end();
 
@@ -38,6 +43,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Read read_one();
     bool handle(std::span<const std::byte> message);
     bool attach(const abi::RequestHeader& header);
+    bool is_beyond_limit(const abi::RequestHeader& header) const;
     void reply(uint64_t sequence, const session::Reply& reply);
 
     std::shared_ptr<Owner> owner_;

@@ -6,11 +6,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <map>
 
 #include "control/api/connection.h"
@@ -22,6 +24,7 @@ using session::OwnedFd;
 namespace {
 
 constexpr size_t kMaxConnections = 4096;
+constexpr std::chrono::milliseconds kRetry{100};  // when descriptors or memory ran out
 
 Result<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
@@ -47,23 +50,9 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
     return {};
 }
 
-Result<void> make_folder(const std::string& path) {
-    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    if (folder.empty() || ::access(folder.c_str(), F_OK) == 0) return {};
-    std::error_code failed;
-    std::filesystem::create_directories(folder.parent_path(), failed);
-    if (::mkdir(folder.c_str(), ::geteuid() == 0 ? 0755 : 0700) != 0 && errno != EEXIST)
-        return Error{errno, folder.string() + " cannot be made: make it, or choose another path with --socket"};
-    // The mode counts whatever the umask is.
-    if (::chmod(folder.c_str(), ::geteuid() == 0 ? 0755 : 0700) != 0)
-        return Error{errno, folder.string() + ": its mode cannot be set"};
-    return {};
-}
-
 Result<OwnedFd> listen_at(const std::string& path) {
     Result<sockaddr_un> address = address_of(path);
     if (!address) return address.error();
-    if (Result<void> made = make_folder(path); !made) return made.error();
     if (Result<void> removed = remove_stale(path, *address); !removed) return removed.error();
     OwnedFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd.get() < 0) return Error{errno, "no socket can be made"};
@@ -85,7 +74,8 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
     Listener(asio::io_context& context, session::Sessions& sessions, const ServerConfig& config)
         : context_(context),
           socket_(context),
-          owner_(std::make_shared<Connection::Owner>(Connection::Owner{sessions, config, {}, nullptr})) {}
+          owner_(std::make_shared<Connection::Owner>(Connection::Owner{sessions, config, {}, nullptr, nullptr})),
+          retry_(context) {}
 
     Result<void> start(OwnedFd fd) {
         asio::error_code failed;
@@ -94,6 +84,7 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
         struct stat made;
         if (::lstat(owner_->config.path.c_str(), &made) == 0) inode_ = made.st_ino;
         owner_->ended = [this](Connection* connection) { connections_.erase(connection); };
+        owner_->n_sockets_of = [this](uint32_t uid) { return n_sockets_of(uid); };
         wait();
         return {};
     }
@@ -102,6 +93,7 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
         if (!socket_.is_open()) return;
         asio::error_code ignored;
         socket_.close(ignored);
+        retry_.cancel();
         struct stat found;  // only the file that we made
         if (::lstat(owner_->config.path.c_str(), &found) == 0 && found.st_ino == inode_)
             ::unlink(owner_->config.path.c_str());
@@ -114,6 +106,7 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
             last->end();
         }
         owner_->ended = nullptr;
+        owner_->n_sockets_of = nullptr;
     }
 
     const ServerCounters& counters() const { return owner_->counters; }
@@ -125,30 +118,58 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
                            [weak = weak_from_this()](const asio::error_code& failed) {
                                const std::shared_ptr<Listener> self = weak.lock();
                                if (failed || !self || !self->socket_.is_open()) return;
-                               self->accept_one();
+                               if (const int code = self->accept_one(); code != 0) return self->pause(code);
+                               self->is_paused_ = false;
                                self->wait();
                            });
     }
 
-    void accept_one() {
+    /// Who waits stays in the queue of the kernel meanwhile.
+    void pause(int code) {
+        if (!is_paused_ && owner_->config.notice)
+            owner_->config.notice(std::string("accepting applications pauses: ") + std::strerror(code));
+        owner_->counters.n_pauses += is_paused_ ? 0 : 1;
+        is_paused_ = true;
+        retry_.expires_after(kRetry);
+        retry_.async_wait([weak = weak_from_this()](const asio::error_code& failed) {
+            const std::shared_ptr<Listener> self = weak.lock();
+            if (!failed && self && self->socket_.is_open()) self->wait();
+        });
+    }
+
+    /// 0, or why nothing can be accepted now.
+    int accept_one() {
         OwnedFd fd(::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC));
-        if (fd.get() < 0) return;
-        if (connections_.size() >= kMaxConnections) {
-            ++owner_->counters.n_refused;
-            return;
-        }
+        if (fd.get() < 0) return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : errno;
         auto connection = std::make_shared<Connection>(context_, std::move(fd), owner_);
-        if (!connection->start()) {
+        if (!connection->identify() || !has_room(connection->uid()) || !connection->start()) {
             ++owner_->counters.n_refused;
-            return;
+            return 0;
         }
         connections_[connection.get()] = connection;
+        return 0;
+    }
+
+    bool has_room(uint32_t uid) const {
+        const auto is_theirs = [&](const auto& entry) { return entry.second->uid() == uid; };
+        const auto n_theirs = std::count_if(connections_.begin(), connections_.end(), is_theirs);
+        return connections_.size() < kMaxConnections &&
+               static_cast<size_t>(n_theirs) < owner_->config.max_connections_per_uid;
+    }
+
+    size_t n_sockets_of(uint32_t uid) const {
+        size_t n = 0;
+        for (const auto& [key, connection] : connections_)
+            if (connection->uid() == uid) n += connection->n_sockets();
+        return n;
     }
 
     asio::io_context& context_;
     asio::posix::stream_descriptor socket_;
     std::shared_ptr<Connection::Owner> owner_;
     std::map<Connection*, std::shared_ptr<Connection>> connections_;
+    asio::steady_timer retry_;
+    bool is_paused_ = false;
     ino_t inode_ = 0;
 };
 

@@ -5,6 +5,7 @@
 // daemon (nothing waits for it to read) nor make it read beyond what it sent. Thread: that of the io_context.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,15 +20,20 @@ class io_context;
 namespace xylem::api {
 
 struct ServerConfig {
-    std::string path;                  // of the socket; its folder is made when it is not there
+    std::string path;                  // of the socket; its folder is there
     std::vector<uint32_t> allow_uids;  // who may attach; empty: everyone. root always may
     std::string version;
+    // What one user's applications may take of the daemon's descriptors together, so that others can still attach.
+    size_t max_connections_per_uid = 1024;
+    size_t max_sockets_per_uid = 16384;
+    std::function<void(const std::string&)> notice;  // something that the operator should read; may be empty
 };
 
 struct ServerCounters {
     uint64_t n_attached = 0;   // so far
-    uint64_t n_refused = 0;    // for their uid, or because there was no memory
+    uint64_t n_refused = 0;    // for their uid, because it has too many, or because there was no memory
     uint64_t n_malformed = 0;  // connections ended for a request of the wrong size, magic or version
+    uint64_t n_pauses = 0;     // times that accepting paused because descriptors or memory ran out
     uint64_t n_deaf = 0;       // connections ended because they did not read their replies
 };
 

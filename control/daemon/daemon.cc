@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/daemon/daemon.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -48,6 +50,21 @@ session::Settings session_settings(const config::Config& config) {
     return out;
 }
 
+/// The daemon of the system serves many users: none of them gets more than about a quarter of its descriptors (two per
+/// socket, some for each application). A user's own daemon serves him alone.
+api::ServerConfig server_config(const config::Config& config) {
+    api::ServerConfig out{.path = config.socket, .allow_uids = config.allow_uids, .version = XYLEM_VERSION};
+    out.notice = [](const std::string& sentence) { log::warn("api", sentence); };
+    rlimit descriptors{};
+    if (geteuid() != 0 || getrlimit(RLIMIT_NOFILE, &descriptors) != 0) {
+        out.max_connections_per_uid = out.max_sockets_per_uid = SIZE_MAX;
+        return out;
+    }
+    out.max_connections_per_uid = std::min<size_t>(out.max_connections_per_uid, descriptors.rlim_cur / 32);
+    out.max_sockets_per_uid = std::min<size_t>(out.max_sockets_per_uid, descriptors.rlim_cur / 8);
+    return out;
+}
+
 }  // namespace
 
 Result<void> Daemon::set_up() {
@@ -68,7 +85,7 @@ Result<void> Daemon::set_up() {
     if (auto listening = links_->peers_socket().listen(); !listening) return listening;
     sessions_ = std::make_unique<session::Sessions>(*engine_, *links_, *network_, session_settings(config_));
     links_->set_sessions(sessions_.get());
-    auto server = api::Server::open(context_, *sessions_, {config_.socket, config_.allow_uids, XYLEM_VERSION});
+    auto server = api::Server::open(context_, *sessions_, server_config(config_));
     if (!server) return server.error();
     server_ = std::move(*server);
     return {};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -113,6 +114,7 @@ struct Api : testing::Test {
         char name[] = "/tmp/xylem-api-XXXXXX";
         folder = ::mkdtemp(name);
         path = folder + "/run/xylemd.sock";
+        ::mkdir((folder + "/run").c_str(), 0755);
     }
     ~Api() override {
         server.reset();
@@ -121,8 +123,11 @@ struct Api : testing::Test {
         ::rmdir(folder.c_str());
     }
     void open(std::vector<uint32_t> allow_uids = {}) {
-        auto opened =
-            Server::open(io, *w.a.sessions, {.path = path, .allow_uids = std::move(allow_uids), .version = "9.9"});
+        config.allow_uids = std::move(allow_uids);
+        config.path = path;
+        config.version = "9.9";
+        config.notice = [this](const std::string& sentence) { notices.push_back(sentence); };
+        auto opened = Server::open(io, *w.a.sessions, config);
         ASSERT_TRUE(opened) << opened.error().what;
         server = std::move(*opened);
     }
@@ -161,6 +166,8 @@ struct Api : testing::Test {
     World w;
     asio::io_context io;
     std::string folder, path;
+    ServerConfig config;
+    std::vector<std::string> notices;
     std::unique_ptr<Server> server;
 };
 
@@ -328,11 +335,9 @@ TEST_F(Api, OnlyAllowedUidsAttachAndRootAlways) {
     ASSERT_EQ(::chmod(folder.c_str(), 0755), 0);
     Client root(path);
     EXPECT_EQ(ask(root, abi::Op::kAttach).error, 0);
-    struct stat file, made;
+    struct stat file;
     ASSERT_EQ(::stat(path.c_str(), &file), 0);
-    ASSERT_EQ(::stat((folder + "/run").c_str(), &made), 0);
     EXPECT_EQ(file.st_mode & 0777, 0666U);
-    EXPECT_EQ(made.st_mode & 0777, 0755U);
     for (uid_t uid : {4242U, 4243U}) {
         ASSERT_EQ(::seteuid(uid), 0);
         Client other(path);
@@ -342,6 +347,68 @@ TEST_F(Api, OnlyAllowedUidsAttachAndRootAlways) {
         EXPECT_EQ(answer.error, uid == 4242 ? 0 : EACCES);
     }
     EXPECT_EQ(server->counters().n_refused, 1U);
+}
+
+TEST_F(Api, OneUsersConnectionsAreLimited_Invariant3) {
+    config.max_connections_per_uid = 2;
+    open();
+    Client first(path), second(path), third(path);
+    EXPECT_EQ(ask(first, abi::Op::kAttach).error, 0);
+    EXPECT_EQ(ask(second, abi::Op::kAttach).error, 0);
+    EXPECT_EQ(answer_to(third).error, -1);
+    EXPECT_EQ(server->counters().n_refused, 1U);
+    if (::geteuid() == 0) {
+        ASSERT_EQ(::chmod(folder.c_str(), 0755), 0);
+        ASSERT_EQ(::seteuid(4242), 0);
+        Client other(path);
+        ASSERT_EQ(::seteuid(0), 0);
+        EXPECT_EQ(ask(other, abi::Op::kAttach).error, 0) << "another user has his own share";
+    }
+    first.hang_up();
+    EXPECT_TRUE(until([&] {
+        Client again(path);
+        again.send(abi::Op::kAttach);
+        return answer_to(again).error == 0;
+    }));
+}
+
+TEST_F(Api, OneUsersSocketsAreLimitedOverAllHisApplications_Invariant3) {
+    config.max_sockets_per_uid = 3;
+    open();
+    Client one(path), two(path);
+    for (Client* client : {&one, &two})
+        ASSERT_EQ(ask(*client, abi::Op::kAttach).error, 0);
+    const uint32_t root = open_socket(one, XY_C_ROOT | XY_D_ROOT);
+    open_socket(two, XY_C_LEAF | XY_D_LEAF);
+    const uint32_t last = open_socket(two, XY_C_LEAF | XY_D_LEAF);
+    const abi::SocketBody body{.family = AF_INET, .type = SOCK_RDM, .protocol = 0, .flags = XY_C_LEAF | XY_D_LEAF};
+    EXPECT_EQ(ask(one, abi::Op::kSocket, 0, &body, sizeof body).error, EMFILE);
+    EXPECT_EQ(ask(two, abi::Op::kSocket, 0, &body, sizeof body).error, EMFILE);
+    EXPECT_EQ(ask(one, abi::Op::kAcceptTake, root).error, EMFILE) << "it would make a descriptor";
+    abi::JoinBody join{};
+    EXPECT_EQ(ask(one, abi::Op::kJoin, root, &join, sizeof join).error, EMFILE);
+    EXPECT_NE(ask(two, abi::Op::kJoin, last, &join, sizeof join).error, EMFILE) << "a leaf that asks makes none";
+    const abi::CloseBody close{};
+    EXPECT_EQ(ask(two, abi::Op::kClose, last, &close, sizeof close).error, 0);
+    EXPECT_EQ(ask(one, abi::Op::kSocket, 0, &body, sizeof body).error, 0);
+}
+
+/// The loop would never rest if the listening socket, still readable, were waited for at once.
+TEST_F(Api, ADaemonOutOfDescriptorsPausesAndGoesOn_Invariant3) {
+    open();
+    Client waiting(path);
+    ASSERT_TRUE(waiting.is_connected);
+    rlimit before;
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const bool has_paused = until([&] { return server->counters().n_pauses == 1; });
+    const size_t n_at_once = io.poll_one();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_TRUE(has_paused);
+    EXPECT_EQ(n_at_once, 0U);
+    EXPECT_EQ(notices, std::vector<std::string>{"accepting applications pauses: Too many open files"});
+    EXPECT_EQ(ask(waiting, abi::Op::kAttach).error, 0);
 }
 
 TEST_F(Api, AStaleFileIsReplacedALivingDaemonIsNot) {
