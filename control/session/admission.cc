@@ -70,13 +70,7 @@ void Sessions::add_replica(const RootEdgeRef& edge) {
         spec.local_image = host->local_image->get();
     } else {
         spec.feedback_label = host->feedback->take();
-        host->watch = std::make_unique<WatchBox>(network_, host->address,
-                                                 [this, weak = std::weak_ptr<Host>(host)](const engine::Path& path) {
-                                                     HostRef held = weak.lock();
-                                                     if (!held) return;
-                                                     held->path = path;
-                                                     if (held->replica) engine_.set_path(held->replica->get(), path);
-                                                 });
+        spec.path = host->path;
     }
     ReplicaBox::add(edge->root->stream, spec, host->local_image,
                     [this, alive = std::weak_ptr<int>(alive_), weak = std::weak_ptr<Host>(host),

@@ -116,6 +116,18 @@ HostRef Sessions::host_for(Root& root, PeerId peer) {
     return host;
 }
 
+/// From here on its path is looked for: it is known, as a rule, when the application has decided.
+void Sessions::watch_host(const HostRef& host) {
+    if (host->peer == kSelf) return;
+    host->watch = std::make_unique<WatchBox>(network_, host->address,
+                                             [this, weak = std::weak_ptr<Host>(host)](const engine::Path& path) {
+                                                 HostRef held = weak.lock();
+                                                 if (!held) return;
+                                                 held->path = path;
+                                                 if (held->replica) engine_.set_path(held->replica->get(), path);
+                                             });
+}
+
 /// The common part of JoinReady and InviteAccept: what the leaf's host made. False: it makes no sense.
 bool Sessions::take_ready(RootEdge& edge, uint64_t label, uint32_t window_cells, uint64_t upstream_feedback,
                           bool has_upstream, const proto::StreamParameters& upstream, const proto::Address& address) {
@@ -130,6 +142,7 @@ bool Sessions::take_ready(RootEdge& edge, uint64_t label, uint32_t window_cells,
             host.label = label;
             host.window_cells = window_cells;
             host.address = data;
+            watch_host(edge.host);
         }
     }
     if (has_upstream != may_send(edge.direction)) return false;

@@ -127,6 +127,7 @@ class Sessions : public engine::EngineEvents {
     void offer(const RootEdgeRef& edge, Socket& listener, const proto::JoinRequest& request);
     void prepare_edge(RootEdge& edge);
     HostRef host_for(Root& root, PeerId peer);
+    void watch_host(const HostRef& host);
     void on_ready(const RootEdgeRef& edge, const proto::JoinReady& ready);
     bool take_ready(RootEdge& edge, uint64_t label, uint32_t window_cells, uint64_t upstream_feedback,
                     bool has_upstream, const proto::StreamParameters& upstream, const proto::Address& address);

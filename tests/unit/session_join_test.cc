@@ -574,6 +574,18 @@ TEST_F(Join, TheCellFollowsThePathsMtu) {
     EXPECT_EQ(w.a.engine.stream_of(root.id(), s)->spec.geometry.cell_bytes, (1280U - 50U) / 8 * 8);
 }
 
+TEST_F(Join, ThePathIsKnownBeforeTheFirstByte) {
+    s = root.root(kPort);
+    l = leaf.leaf();
+    leaf.join(l, w.a.address(), kPort);
+    w.run();
+    w.a.network.resolve();  // while the application has not decided
+    root.accept(s);
+    ASSERT_EQ(w.a.engine.replicas().size(), 1U);
+    EXPECT_TRUE(w.a.engine.replicas().at(0)->spec.path.is_up);
+    w.run();
+}
+
 TEST_F(Join, PathsAreFollowedAtBothEnds) {
     join();
     w.a.network.resolve();
