@@ -103,7 +103,7 @@ void Sessions::asked_peer(const LeafEdgeRef& edge, Result<PeerId> peer) {
     request.set_caller_data(data_to(edge->caller_data));
     if (edge->qos.is_present != 0) to_proto(edge->qos, *request.mutable_qos());
     request.set_max_cell_bytes(cell_bytes_for(
-        abi::kMaxCellBytes, 0, edge->peer == kSelf ? 0 : network_.mtu_to(edge->root.ip), edge->root.ip.is_v6()));
+        abi::kMaxCellBytes, edge->peer == kSelf ? 0 : network_.mtu_to(edge->root.ip), edge->root.ip.is_v6()));
     send(edge->peer, std::move(message));
 }
 
@@ -225,7 +225,7 @@ void Sessions::keep_image(const HostImageRef& image) {
 Result<void> Sessions::prepare_upstream(LeafEdge& edge) {
     const bool is_local = edge.peer == kSelf;
     const engine::Geometry geometry{
-        cell_bytes_for(settings_.cell_bytes, 0, is_local ? 0 : network_.mtu_to(edge.root_data.ip),
+        cell_bytes_for(settings_.cell_bytes, is_local ? 0 : network_.mtu_to(edge.root_data.ip),
                        edge.root_data.ip.is_v6()),
         edge.socket ? edge.socket->options.log_cells_log2 : cells_log2_for(settings_.log_cells)};
     Result<StreamRef> stream = StreamBox::add(edge.slot, geometry, edge.socket_type != SOCK_DGRAM);

@@ -9,13 +9,19 @@
 
 namespace xylem::session {
 
-/// The stream is made at the first offer, invitation or send, and is what it is from then on.
-Result<void> Sessions::fix_geometry(Root& root, uint32_t peer_max_cell, const IpAddress& toward) {
-    if (root.is_geometry_fixed) return {};
+/// What our frames carry of a cell on the way to an address; unset: as much as there is.
+uint32_t Sessions::frame_bytes_toward(const IpAddress& toward, uint32_t cell_bytes) const {
     const unsigned mtu = toward.is_set() && !network_.is_ours(toward) ? network_.mtu_to(toward) : 0;
-    const engine::Geometry geometry{cell_bytes_for(settings_.cell_bytes, peer_max_cell, mtu, toward.is_v6()),
+    return cell_bytes_for(cell_bytes, mtu, toward.is_v6());
+}
+
+/// The stream is made at the first offer, invitation or send, and is what it is from then on. Only our own settings and
+/// our own way to the first leaf count: no peer makes the cells of the others (invariant 4).
+Result<void> Sessions::fix_geometry(Root& root, const IpAddress& toward) {
+    if (root.is_geometry_fixed) return {};
+    const engine::Geometry geometry{frame_bytes_toward(toward, settings_.cell_bytes),
                                     root.socket->options.log_cells_log2};
-    if (!geometry.is_valid()) return Error{EMSGSIZE, "the path or the peer allows no useful cell"};
+    if (!geometry.is_valid()) return Error{EMSGSIZE, "the path allows no useful cell"};
     Result<StreamRef> stream = StreamBox::add(root.slot, geometry, root.is_reliable());
     if (!stream) return stream.error();
     root.stream = *stream;
@@ -74,9 +80,14 @@ void Sessions::on_request(PeerId peer, const proto::JoinRequest& request) {
 
 void Sessions::offer(const RootEdgeRef& edge, Socket& listener, const proto::JoinRequest& request) {
     Root& root = *edge->root;
-    Result<void> fixed =
-        fix_geometry(root, request.max_cell_bytes(), edge->peer == kSelf ? IpAddress{} : edge->leaf.ip);
+    // The way to an address that is not the peer's says nothing.
+    const bool is_its_own = edge->peer != kSelf && links_.may_receive_at(edge->peer, edge->leaf.ip);
+    const IpAddress toward = is_its_own ? edge->leaf.ip : IpAddress{};
+    Result<void> fixed = fix_geometry(root, toward);
     if (!fixed) return reject(edge->peer, edge->join, fixed.error().code, fixed.error().what);
+    if (request.max_cell_bytes() != 0 &&
+        request.max_cell_bytes() < frame_bytes_toward(toward, root.geometry.cell_bytes))
+        return reject(edge->peer, edge->join, EMSGSIZE, "the leaf's host takes only frames smaller than ours");
     prepare_edge(*edge);
     edge->deadline_ms = now_ms() + settings_.join_timeout_ms;
     root_edges_[edge->key()] = edge;

@@ -12,9 +12,8 @@ namespace xylem::session {
 constexpr uint32_t frame_overhead_bytes(bool is_v6) { return (is_v6 ? 40U : 20U) + 8U + 22U; }
 
 /// The largest cell that one frame carries over a path of that MTU (0: not known, no limit), at most `wanted`.
-constexpr uint32_t cell_bytes_for(uint32_t wanted, uint32_t peer_max, unsigned mtu_bytes, bool is_v6) {
+constexpr uint32_t cell_bytes_for(uint32_t wanted, unsigned mtu_bytes, bool is_v6) {
     uint32_t bytes = wanted;
-    if (peer_max != 0 && peer_max < bytes) bytes = peer_max;
     const uint32_t overhead = frame_overhead_bytes(is_v6);
     if (mtu_bytes > overhead && mtu_bytes - overhead < bytes) bytes = mtu_bytes - overhead;
     return bytes / 8 * 8;

@@ -65,7 +65,7 @@ void Sessions::invited_peer(const RootEdgeRef& edge, Result<PeerId> peer) {
     if (edge->step != RootStep::kDialing) return;
     if (!peer) return fail_invite(edge, peer.error().code == EHOSTUNREACH ? ENETUNREACH : peer.error().code);
     Root& root = *edge->root;
-    if (Result<void> fixed = fix_geometry(root, 0, *peer == kSelf ? IpAddress{} : edge->leaf.ip); !fixed)
+    if (Result<void> fixed = fix_geometry(root, *peer == kSelf ? IpAddress{} : edge->leaf.ip); !fixed)
         return fail_invite(edge, fixed.error().code);
     root_edges_.erase(edge->key());
     edge->peer = *peer;

@@ -120,7 +120,8 @@ class Sessions : public engine::EngineEvents {
     void on_live(const LeafEdgeRef& edge, const proto::Live& live);
 
     // Joins, root's side.
-    Result<void> fix_geometry(Root& root, uint32_t peer_max_cell, const IpAddress& toward);
+    uint32_t frame_bytes_toward(const IpAddress& toward, uint32_t cell_bytes) const;
+    Result<void> fix_geometry(Root& root, const IpAddress& toward);
     void on_request(PeerId peer, const proto::JoinRequest& request);
     Socket* listener_at(const Endpoint& endpoint, Role role) const;
     bool has_room(const Socket& listener) const;

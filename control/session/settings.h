@@ -9,7 +9,7 @@
 namespace xylem::session {
 
 struct Settings {
-    uint32_t cell_bytes = 1408;  // of a stream, unless the path or the peer allows less
+    uint32_t cell_bytes = 1408;  // of a stream, unless the path to the first leaf allows less
     uint32_t log_cells = 1024;   // default of XY_OPT_LOG_BYTES
     uint32_t image_cells = 0;    // 0: as many as the stream's log
     uint32_t slow_leaf_ms = 1000;

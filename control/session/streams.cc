@@ -26,7 +26,7 @@ Reply Sessions::make_log(App& app, uint32_t id) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (socket->role == Role::kRoot && !socket->root->is_finishing) {
-        if (Result<void> fixed = fix_geometry(*socket->root, 0, {}); !fixed) return Reply(fixed.error().code);
+        if (Result<void> fixed = fix_geometry(*socket->root, {}); !fixed) return Reply(fixed.error().code);
     }
     StreamRef stream;
     if (const int code = stream_of(*socket, stream); code != 0) return Reply(code);

@@ -598,6 +598,39 @@ TEST_F(Hostile, NonsenseEndsItsOwnJoinOnly) {
     expect_nothing_left();
 }
 
+TEST_F(Hostile, ARequestDoesNotMakeTheCellsOfTheOthers_Invariant4) {
+    s = root.root(kPort);
+    proto::Envelope narrow = request(77);
+    narrow.mutable_join_request()->set_max_cell_bytes(256);
+    from_b(narrow);
+    EXPECT_EQ(w.a.engine.stream_of(root.id(), s)->spec.geometry.cell_bytes, 1408U);
+    join(one, l1, f1, SOCK_RDM);
+    EXPECT_EQ(one.outcome(l1), 0);
+    w.b.network.mtu = 600;
+    l2 = two.leaf();
+    two.join(l2, w.a.address(), kPort);
+    w.run();
+    EXPECT_EQ(two.outcome(l2), EMSGSIZE);
+    EXPECT_EQ(root.facts(s).backlog, 0U);
+    w.a.network.mtu = 600;  // our frames are as small as that
+    two.join(l2, w.a.address(), kPort);
+    w.run();
+    EXPECT_EQ(root.facts(s).backlog, 1U);
+    EXPECT_EQ(w.a.engine.stream_of(root.id(), s)->spec.geometry.cell_bytes, 1408U);
+    EXPECT_EQ(root.end_code(f1), -1);
+    expect_nothing_left();
+}
+
+TEST_F(Hostile, TheWayToAnAddressThatIsNotThePeersSaysNothing_Invariant4) {
+    s = root.root(kPort);
+    w.a.network.mtu = 600;
+    proto::Envelope elsewhere = request(77);
+    to_proto(Endpoint{ip("192.0.2.9"), 1}, *elsewhere.mutable_join_request()->mutable_leaf());
+    from_b(elsewhere);
+    EXPECT_EQ(w.a.engine.stream_of(root.id(), s)->spec.geometry.cell_bytes, 1408U);
+    expect_nothing_left();
+}
+
 TEST_F(Hostile, AnOfferThatIsNeverFollowedUpEnds) {
     s = root.root(kPort, SOCK_RDM, 1);
     from_b(request(77));
