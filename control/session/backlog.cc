@@ -197,6 +197,7 @@ void Sessions::decide_leaf(Socket& listener, Request request, const abi::AcceptD
     socket.set_direction(edge->direction);
     socket.set_phase(abi::Phase::kJoining);
     edge->step = LeafStep::kAccepted;
+    edge->deadline_ms = now_ms() + socket.options.join_timeout_ms;
     edge->listener = nullptr;
     proto::Envelope message;
     proto::InviteAccept& accept = *message.mutable_invite_accept();

@@ -63,6 +63,10 @@ void Sessions::tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms) {
             if (edge->deadline_ms == 0 || now_ms < edge->deadline_ms) return;
             if (edge->step != LeafStep::kDialing) cancel(edge->peer, edge->join, false);
             return fail_ask(edge, ETIMEDOUT);
+        case LeafStep::kAccepted:
+            if (now_ms < edge->deadline_ms) return;
+            cancel(edge->peer, edge->join, false);
+            return end_leaf_edge(edge, ETIMEDOUT);
         case LeafStep::kLingering: {
             const engine::Position final = edge->upstream_final;
             const engine::ReplicaCounters counters = edge->upstream_replica->counters();

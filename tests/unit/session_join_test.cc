@@ -469,6 +469,22 @@ TEST_F(Join, ARootInvitesALeafThatListens_W060_W062_W064_W065_W073_W094) {
     EXPECT_EQ(root.reader(s)->image->published, abi::position(6, 0));
 }
 
+TEST_F(Join, AnInvitationThatTheRootNeverCompletesEnds_W218) {
+    const uint32_t listener = leaf.listening_leaf(6000);
+    s = root.open(XY_C_ROOT | XY_D_ROOT);
+    root.join(s, w.b.address(), 6000);
+    w.run();
+    auto accepted = leaf.accept(listener);
+    w.b.links.wire.clear();  // the root's host keeps its silence
+    w.pass(29'000);
+    EXPECT_EQ(accepted->error, -1);
+    w.pass(2'000);
+    ASSERT_EQ(accepted->error, 0);
+    l = socket_in(*accepted);
+    EXPECT_EQ(leaf.end_code(l), ETIMEDOUT);
+    EXPECT_EQ(w.b.engine.images().size(), 0U);
+}
+
 TEST_F(Join, ARootInvitesManyAndAlsoAcceptsThoseThatAsk_W068_W085_W114_W115) {
     join();
     const uint32_t x = leaf.listening_leaf(6000), y = leaf.listening_leaf(6001);
