@@ -204,6 +204,7 @@ class Sessions : public engine::EngineEvents {
 
     // Time.
     void tick_root(const std::shared_ptr<Root>& root, uint64_t now_ms);
+    void tick_closed_root(const std::shared_ptr<Root>& root, uint64_t now_ms);
     void tick_host(Root& root, HostRef host, uint64_t now_ms);
     void time_out(const RootEdgeRef& edge);
     void tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms);

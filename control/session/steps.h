@@ -48,7 +48,8 @@ constexpr bool may_come(RootStep step, Kind kind) {
         case Kind::kJoinReady:
             return step == RootStep::kOffered;
         case Kind::kCancel:
-            return step != RootStep::kDialing && step != RootStep::kInvited && step <= RootStep::kLive;
+            // It may have crossed our JoinAccept, and that our Close.
+            return step != RootStep::kDialing && step != RootStep::kInvited && step <= RootStep::kConfirmed;
         case Kind::kJoinPrepared:
             return step == RootStep::kPreparing;
         case Kind::kInviteAccept:

@@ -110,6 +110,28 @@ void Sessions::tick_root(const std::shared_ptr<Root>& root, uint64_t now_ms) {
         tick_host(*root, std::move(host), now_ms);
         if (!root->stream) return;
     }
+    if (root->socket == nullptr && root->is_finishing) tick_closed_root(root, now_ms);
+}
+
+/// A closed root whose leaves take nothing any more is given up (W-164): its log and its application's memory go. What
+/// lies in the image of a leaf's host is the leaf's, which reads on to the end without us.
+void Sessions::tick_closed_root(const std::shared_ptr<Root>& root, uint64_t now_ms) {
+    uint64_t mark = engine_.counters(root->stream->get()).cursor;
+    for (const auto& [peer, weak] : root->hosts) {
+        const HostRef host = weak.lock();
+        if (!host || !host->replica) continue;
+        const engine::ReplicaCounters counters = host->replica->counters();
+        mark += counters.received + counters.consumed;
+    }
+    std::vector<RootEdgeRef> left;
+    for (const RootEdgeRef& edge : root->edges)
+        if (edge->step != RootStep::kOver) left.push_back(edge);
+    if (root->linger.stuck_ms(mark + left.size(), true, now_ms) < settings_.linger_ms) return;
+    for (const RootEdgeRef& edge : left) {
+        const bool has_all = edge->step == RootStep::kClosing && (!edge->host || !root->is_reliable());
+        if (!has_all) send_close(*edge, 0, ECONNABORTED, XY_END_SLOW, {});
+        end_root_edge(edge, has_all ? 0 : ECONNABORTED, has_all ? XY_END_CLOSED : XY_END_SLOW);
+    }
 }
 
 /// The fallback behind the leaf's own host (docs/architecture.md, "Reliability"): a replica that makes no progress for

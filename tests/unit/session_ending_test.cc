@@ -367,6 +367,55 @@ TEST_F(Ending, AReaderThatHoldsNobodyBackMayTakeItsTime) {
     expect_nothing_left();
 }
 
+class Lingering : public Ending, public testing::WithParamInterface<int> {};
+
+TEST_P(Lingering, AClosedRootWhoseLeavesDoNotReadIsGivenUp) {
+    start(GetParam());
+    root.commit(s, abi::position(100, 0));
+    w.carry();
+    root.close(s);
+    w.carry();
+    w.pass(100);
+    root.die();
+    w.run();
+    w.pass(29'000);
+    EXPECT_NE(w.a.engine.leftovers(), "") << "it delivers";
+    w.pass(2'000);
+    EXPECT_EQ(w.a.engine.leftovers(), "");
+    EXPECT_EQ(w.a.sessions->n_engine_objects(), 0U);
+    w.read_and_carry();
+    EXPECT_EQ(one.reader(l1)->consumed, abi::position(100, 0)) << "what has arrived is the leaf's";
+    EXPECT_EQ(one.end_code(l1), 0);
+    EXPECT_EQ(two.end_code(l2), 0);
+    one.die();
+    two.die();
+    w.run();
+    EXPECT_EQ(w.leftovers(), "");
+    EXPECT_TRUE(w.a.sessions->violations().empty() && w.b.sessions->violations().empty());
+}
+
+TEST_P(Lingering, AClosedRootWhoseLeavesReadOnIsNot) {
+    start(GetParam());
+    root.commit(s, abi::position(100, 0));
+    w.carry();
+    root.close(s);
+    w.carry();
+    w.pass(29'000);
+    one.reader(l1)->consumed = abi::position(100, 0);
+    w.carry();
+    w.pass(100);
+    EXPECT_EQ(root.end_code(f1), 0);
+    w.pass(29'000);
+    EXPECT_EQ(root.end_code(f2), -1);
+    two.reader(l2)->consumed = abi::position(100, 0);
+    w.carry();
+    w.pass(100);
+    EXPECT_EQ(root.end_code(f2), 0);
+    expect_nothing_left();
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Lingering, testing::Values(SOCK_RDM, SOCK_DGRAM));
+
 TEST_F(Ending, AHostThatTakesNothingIsEvictedAfterTwiceTheTime) {
     start();
     root.commit(s, abi::position(10, 0));  // and nothing arrives
@@ -377,6 +426,25 @@ TEST_F(Ending, AHostThatTakesNothingIsEvictedAfterTwiceTheTime) {
     EXPECT_EQ(root.end_code(f2), ECONNABORTED);
     EXPECT_EQ(one.end_code(l1), ECONNABORTED);
     EXPECT_EQ(row(0).reason, static_cast<uint32_t>(XY_END_SLOW));
+    expect_nothing_left();
+}
+
+TEST_F(Ending, ALeafThatGivesUpWhileTheRootClosesHasLeft_W119) {
+    s = root.root(kPort);
+    l1 = one.leaf();
+    one.join(l1, w.a.address(), kPort);
+    w.run();
+    auto accepted = root.accept(s);
+    while (w.a.engine.step()) {
+    }
+    ASSERT_EQ(accepted->error, 0);
+    f1 = socket_in(*accepted);
+    root.shutdown(s);  // its Close is on the way behind the JoinAccept
+    one.close(l1);     // and the leaf's Cancel comes towards them
+    w.run();
+    EXPECT_EQ(root.end_code(f1), 0);
+    EXPECT_EQ(row(0).reason, static_cast<uint32_t>(XY_END_LEFT));
+    EXPECT_TRUE(w.a.sessions->violations().empty());
     expect_nothing_left();
 }
 
