@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application that does harm, as far as it can:
-//   hostile scribble ADDR:PORT SECONDS SEED   writes random words into everything it shares with the daemon, rings
-//   every bell hostile sloth ADDR:PORT                   joins that root and never reads; prints the code of its
-//   FD_CLOSE hostile limits ADDR:PORT FOREIGN:PORT     asks for what is outside the limits; each must fail by itself
+//   hostile scribble ADDR:PORT SECONDS SEED
+//     writes random words into everything it shares with the daemon, and rings every bell
+//
+//   hostile sloth ADDR:PORT
+//     joins that root and never reads; prints the code of its FD_CLOSE
+//
+//   hostile busy ADDR:PORT
+//     a root and a leaf in one process that send and receive until they are killed
+//
+//   hostile limits ADDR:PORT FOREIGN:PORT
+//     asks for what is outside the limits; each must fail by itself
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -128,6 +136,23 @@ void play_sloth(const std::string& where) {
     }
 }
 
+/// Never comes to an end by itself; says `busy` when the first message has come through.
+void play_busy(const std::string& where) {
+    const OwnSession session = open_own_session(where);
+    std::vector<char> message(500, 'b');
+    for (bool is_told = false;;) {
+        while (xy_send(session.root, message.data(), message.size(), 0) > 0) {
+        }
+        check(errno == EAGAIN, "send");
+        ssize_t n;
+        while ((n = xy_recv(session.leaf, message.data(), message.size(), 0)) > 0) {
+            if (!is_told) say("busy");
+            is_told = true;
+        }
+        check(n < 0 && errno == EAGAIN, "receive");
+    }
+}
+
 void play_limits(const std::string& where, const std::string& foreign) {
     const auto own = address_of(where), other = address_of(foreign);
     auto make = [&] {
@@ -166,6 +191,8 @@ int main(int argc, char** argv) {
         play_scribbler(words[1], std::atoi(argv[3]), std::strtoull(argv[4], nullptr, 10));
     else if (words.size() == 2 && words[0] == "sloth")
         play_sloth(words[1]);
+    else if (words.size() == 2 && words[0] == "busy")
+        play_busy(words[1]);
     else if (words.size() == 3 && words[0] == "limits")
         play_limits(words[1], words[2]);
     else

@@ -35,7 +35,7 @@ def need_root():
         skip("network namespaces and other users need root")
 
 
-def await_true(what, condition, seconds=10.0):
+def await_true(what, condition, seconds=10.0, pause=0.01):
     """Polls `condition` until it is true; returns its value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -43,7 +43,7 @@ def await_true(what, condition, seconds=10.0):
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class Process:
