@@ -65,8 +65,7 @@ void Peers::Hub::hello_received(Link& link, const proto::Hello& hello) {
             break;
     }
     if (!link.is_dialed) link.endpoint = {link.connection->remote_ip(), link.introduction.signal_port};
-    if (link.introduction.instance != own_) take_over_address(link.endpoint, link.introduction.instance);
-    if (link.state == State::closing) return;  // the listener stopped us when it heard of the former peer
+    if (!link.is_dialed && link.introduction.instance != own_) ask_for_life(link.endpoint, link.introduction.instance);
     if (link.is_dialed)
         decide_dialed(link);
     else
@@ -94,7 +93,7 @@ void Peers::Hub::decide_accepted(Link& link) {
             return answer_and_close(link, hello(false));
         case AcceptVerdict::known:
             counters_.duplicate++;
-            join_address(by_instance_.at(theirs), link.endpoint);
+            join_address(by_instance_.at(theirs), link.endpoint, Evidence::claimed);
             return answer_and_close(link, hello(true));
         case AcceptVerdict::hold:
             link.state = State::held;
@@ -125,7 +124,7 @@ void Peers::Hub::decide_dialed(Link& link) {
         case DialVerdict::existing: {
             counters_.duplicate++;
             PeerId id = by_instance_.at(theirs);
-            join_address(id, endpoint);
+            join_address(id, endpoint, Evidence::found);
             answer_dial(endpoint, id);
             return drop(link, {});
         }
@@ -198,9 +197,10 @@ void Peers::Hub::bring_up(Link& link) {
     peers_[id] = {.connection = link.connection.get(),
                   .introduction = link.introduction,
                   .addresses = {},
+                  .found_at = {},
                   .is_opened_here = is_dialed};
     by_instance_[theirs] = id;
-    join_address(id, endpoint);
+    join_address(id, endpoint, is_dialed ? Evidence::found : Evidence::claimed);
     link.connection->go_live(Milliseconds(link.introduction.heartbeat_interval_ms));
     if (listener_ != nullptr) listener_->on_peer_up(id);
     if (is_dialed) answer_dial(endpoint, id);
@@ -227,7 +227,7 @@ void Peers::Hub::on_ended(Connection& connection, Ending ending) {
         recheck_held();
     } else if (link.state == State::awaiting_confirm && find_instance(link.introduction.instance) != nullptr) {
         counters_.duplicate++;
-        join_address(by_instance_.at(link.introduction.instance), link.endpoint);
+        join_address(by_instance_.at(link.introduction.instance), link.endpoint, Evidence::claimed);
     }
     finish_shutdown_when_empty();
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -60,6 +61,7 @@ class Peers::Hub final : public Connection::Owner, public std::enable_shared_fro
         Connection* connection = nullptr;
         Introduction introduction{};
         std::vector<Endpoint> addresses;  // the first is that of the connection
+        std::set<Endpoint> found_at;      // those that we dialed, and it answered
         bool is_opened_here = false;
     };
     struct Dial {
@@ -91,8 +93,13 @@ class Peers::Hub final : public Connection::Owner, public std::enable_shared_fro
 
     // Who is where (hub_peers.cc)
     Peer* find_instance(const InstanceId& instance);
-    void join_address(PeerId id, const Endpoint& endpoint);
-    void take_over_address(const Endpoint& endpoint, const InstanceId& instance);
+    enum class Evidence : uint8_t { claimed, found };  // it says that it listens there, or it answered our dial there
+    void join_address(PeerId id, const Endpoint& endpoint, Evidence evidence);
+    void claim_address(PeerId id, const Endpoint& endpoint);
+    bool is_listed_by_another(PeerId id, const Endpoint& endpoint) const;
+    void ask_for_life(const Endpoint& endpoint, const InstanceId& instance);
+    void forget_at(PeerId id, const Endpoint& endpoint);
+    void pass_on(const Endpoint& endpoint);
     void lose(PeerId id, int code);
     PeerFacts facts_of(PeerId id, const Peer& peer) const;
 
@@ -122,7 +129,7 @@ class Peers::Hub final : public Connection::Owner, public std::enable_shared_fro
     std::list<Connection*> half_open_;  // oldest first
     std::map<PeerId, Peer> peers_;
     std::map<InstanceId, PeerId> by_instance_;
-    std::map<Endpoint, PeerId> by_endpoint_;  // port not 0
+    std::map<Endpoint, PeerId> by_endpoint_;  // whom a dial finds without dialing; port not 0
     std::map<Endpoint, Dial> dials_;
     std::function<void()> shutdown_done_;
     bool is_shutting_down_ = false;

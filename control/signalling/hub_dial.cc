@@ -100,7 +100,7 @@ void Peers::Hub::answer_dials_expecting(const InstanceId& instance, PeerId id) {
     for (const auto& [endpoint, dial] : dials_)
         if (dial.expected == instance && dial.connection == nullptr) endpoints.push_back(endpoint);
     for (const Endpoint& endpoint : endpoints) {
-        if (peers_.contains(id)) join_address(id, endpoint);
+        if (peers_.contains(id)) join_address(id, endpoint, Evidence::found);
         answer_dial(endpoint, id);
     }
 }

@@ -4,6 +4,7 @@
 #include <asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "control/signalling/hub.h"
 #include "dataplane/base/address_text.h"
@@ -57,38 +58,80 @@ Peers::Hub::Peer* Peers::Hub::find_instance(const InstanceId& instance) {
     return found == by_instance_.end() ? nullptr : &peers_.at(found->second);
 }
 
-void Peers::Hub::join_address(PeerId id, const Endpoint& endpoint) {
-    std::vector<Endpoint>& addresses = peers_.at(id).addresses;
-    if (std::find(addresses.begin(), addresses.end(), endpoint) != addresses.end()) return;
-    if (addresses.size() >= kMaxAddresses) return;
-    addresses.push_back(endpoint);
-    if (endpoint.port != 0) by_endpoint_[endpoint] = id;
+void Peers::Hub::join_address(PeerId id, const Endpoint& endpoint, Evidence evidence) {
+    Peer& peer = peers_.at(id);
+    if (std::find(peer.addresses.begin(), peer.addresses.end(), endpoint) == peer.addresses.end()) {
+        if (peer.addresses.size() >= kMaxAddresses) return;
+        peer.addresses.push_back(endpoint);
+    }
+    if (endpoint.port == 0) return;
+    if (evidence == Evidence::claimed) return claim_address(id, endpoint);
+    peer.found_at.insert(endpoint);
+    const PeerId former = std::exchange(by_endpoint_.try_emplace(endpoint, id).first->second, id);
+    if (former != id) forget_at(former, endpoint);
 }
 
-// An instance was met at an endpoint. If that was another's, then the other is there no more: it ends if its connection
-// led there. Where it was merely seen besides, only that is forgotten, so nobody ends a peer by repeating its instance
-// id.
-void Peers::Hub::take_over_address(const Endpoint& endpoint, const InstanceId& instance) {
-    auto found = by_endpoint_.find(endpoint);
-    if (found == by_endpoint_.end()) return;
-    PeerId id = found->second;
-    Peer& former = peers_.at(id);
-    if (former.introduction.instance == instance) return;
-    if (former.addresses.front() == endpoint)
-        return drop(links_.at(former.connection), {.code = ECONNRESET, .counter = &Counters::replaced});
-    std::erase(former.addresses, endpoint);
-    by_endpoint_.erase(found);
+// Everybody on a host can connect from its address and say that he listens at the daemon's port. So a claim ends
+// nobody, and takes nothing away from who was found there. Of two that connected from there and were not, neither is
+// believed: the next dial finds out.
+void Peers::Hub::claim_address(PeerId id, const Endpoint& endpoint) {
+    const auto held = by_endpoint_.find(endpoint);
+    if (held == by_endpoint_.end()) {
+        if (!is_listed_by_another(id, endpoint)) by_endpoint_[endpoint] = id;
+        return;
+    }
+    Peer& holder = peers_.at(held->second);
+    if (held->second == id || holder.found_at.contains(endpoint)) return;
+    if (holder.addresses.front() == endpoint) return static_cast<void>(by_endpoint_.erase(held));
+    forget_at(std::exchange(held->second, id), endpoint);
+}
+
+// Where a peer was merely seen besides, it is no more when another turns out to be there.
+void Peers::Hub::forget_at(PeerId id, const Endpoint& endpoint) {
+    Peer& peer = peers_.at(id);
+    if (peer.addresses.front() != endpoint) std::erase(peer.addresses, endpoint);
+}
+
+bool Peers::Hub::is_listed_by_another(PeerId id, const Endpoint& endpoint) const {
+    return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+        const std::vector<Endpoint>& addresses = entry.second.addresses;
+        return entry.first != id && std::find(addresses.begin(), addresses.end(), endpoint) != addresses.end();
+    });
+}
+
+// A new instance says that it listens where another does. If that one's host has started anew, its kernel knows nothing
+// of the old connection and breaks it as soon as something is sent; who lives merely hears a heartbeat.
+void Peers::Hub::ask_for_life(const Endpoint& endpoint, const InstanceId& instance) {
+    if (endpoint.port == 0) return;
+    proto::Envelope heartbeat;
+    heartbeat.mutable_heartbeat();
+    for (const auto& [id, peer] : peers_) {
+        const bool is_there = peer.addresses.front() == endpoint && peer.introduction.instance != instance;
+        if (is_there && peer.connection->queued_bytes() == 0) peer.connection->send(heartbeat);
+    }
 }
 
 void Peers::Hub::lose(PeerId id, int code) {
     auto found = peers_.find(id);
-    for (const Endpoint& endpoint : found->second.addresses) {
-        auto entry = by_endpoint_.find(endpoint);
-        if (entry != by_endpoint_.end() && entry->second == id) by_endpoint_.erase(entry);
-    }
+    const std::vector<Endpoint> addresses = std::move(found->second.addresses);
     by_instance_.erase(found->second.introduction.instance);
     peers_.erase(found);
+    for (const Endpoint& endpoint : addresses) {
+        auto entry = by_endpoint_.find(endpoint);
+        if (entry != by_endpoint_.end() && entry->second == id) by_endpoint_.erase(entry);
+        pass_on(endpoint);
+    }
     if (listener_ != nullptr) listener_->on_peer_lost(id, code);
+}
+
+// Who alone is left of those that say they listen there is believed.
+void Peers::Hub::pass_on(const Endpoint& endpoint) {
+    if (endpoint.port == 0 || by_endpoint_.contains(endpoint)) return;
+    for (const auto& [id, peer] : peers_) {
+        if (std::find(peer.addresses.begin(), peer.addresses.end(), endpoint) == peer.addresses.end()) continue;
+        if (!is_listed_by_another(id, endpoint)) by_endpoint_[endpoint] = id;
+        return;
+    }
 }
 
 void Peers::Hub::send(PeerId peer, proto::Envelope envelope) {

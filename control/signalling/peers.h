@@ -65,9 +65,9 @@ class Listener {
     virtual void on_message(PeerId peer, const proto::Envelope& envelope) = 0;
     /// Before the dial that led to it is answered, and before its first message.
     virtual void on_peer_up(PeerId peer) = 0;
-    /// `code`: ECONNABORTED closed by the peer, ECONNRESET connection broken, or its address taken over by a new
-    /// instance, ETIMEDOUT silent, EPROTO ended by us for what it sent, ENOBUFS it does not read, EMSGSIZE a message of
-    /// ours fits no frame; others come from the socket. The last call for this peer.
+    /// `code`: ECONNABORTED closed by the peer, ECONNRESET connection broken, ETIMEDOUT silent, EPROTO ended by us for
+    /// what it sent, ENOBUFS it does not read, EMSGSIZE a message of ours fits no frame; others come from the socket.
+    /// The last call for this peer.
     virtual void on_peer_lost(PeerId peer, int code) = 0;
     /// Something that the operator should read, as one sentence.
     virtual void on_notice(std::string_view sentence) { (void)sentence; }

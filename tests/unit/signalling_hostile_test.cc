@@ -175,17 +175,48 @@ TEST_F(Hostile, PeerThatClosesIsLostAfterItsLastMessage) {
     EXPECT_FALSE(daemon_->peers.facts(id));
 }
 
-TEST_F(Hostile, NewInstanceAtAnOldAddressEndsTheOldPeerAtOnce) {
-    RawPeer old = established(lowest_instance(66));
-    PeerId old_id = daemon_->ups.back();
-    RawPeer fresh = established(lowest_instance(67));
-    ASSERT_EQ(daemon_->losses.size(), 1u);
-    EXPECT_EQ(daemon_->losses[0].peer, old_id);
-    EXPECT_EQ(daemon_->losses[0].code, ECONNRESET);
-    EXPECT_EQ(counters().replaced, 1u);
-    EXPECT_NE(daemon_->ups.back(), old_id);
-    EXPECT_TRUE(turn([&] { return old.has_ended(); }));
-    EXPECT_FALSE(fresh.has_ended());
+// Any process of the peer's host can say that it listens at the daemon's port.
+TEST_F(Hostile, ANewInstanceAtAPeersAddressEndsNobody_Invariant4) {
+    RawPeer real = established(lowest_instance(66));
+    PeerId real_id = daemon_->ups.back();
+    ASSERT_TRUE(turn([&] { return real.has_received(1); }));
+    RawPeer stranger = established(lowest_instance(67));
+    PeerId stranger_id = daemon_->ups.back();
+    EXPECT_NE(stranger_id, real_id);
+    EXPECT_TRUE(turn([&] { return real.has_received(2); })) << "it is asked for a sign of life";
+    EXPECT_TRUE(real.received[1].has_heartbeat());
+    EXPECT_TRUE(daemon_->losses.empty());
+
+    real.break_off();  // what the kernel of a host that has started anew says to that
+    EXPECT_TRUE(turn([&] { return daemon_->losses.size() == 1; }));
+    EXPECT_EQ(daemon_->losses[0].peer, real_id);
+    auto answer = daemon_->dial(test_address(kEnemy));
+    ASSERT_TRUE(turn([&] { return answer->has_value(); }));
+    EXPECT_EQ(***answer, stranger_id) << "the only one left that says it is there";
+    EXPECT_EQ(counters().dialed, 0u);
+}
+
+TEST_F(Hostile, ADialFindsOutWhoOfTwoIsAtTheAddress_Invariant4) {
+    RawPeer stranger = established(lowest_instance(66));
+    RawPeer real = established(lowest_instance(67));
+    PeerId real_id = daemon_->ups.back();
+    RawListener listener(kEnemy);
+    auto answer = daemon_->dial(test_address(kEnemy));
+    int fd = -1;
+    ASSERT_TRUE(turn([&] { return (fd = listener.accept()) >= 0; })) << "neither is believed";
+    RawPeer dialed(fd);
+    proto::Envelope known = RawPeer::hello(lowest_instance(67));
+    known.mutable_hello()->set_is_known(true);
+    dialed.write(known);
+    ASSERT_TRUE(turn([&] { return answer->has_value(); }));
+    EXPECT_EQ(***answer, real_id);
+
+    RawPeer another = established(lowest_instance(68));
+    auto again = daemon_->dial(test_address(kEnemy));
+    ASSERT_TRUE(turn([&] { return again->has_value(); }));
+    EXPECT_EQ(***again, real_id) << "it was found there";
+    EXPECT_EQ(counters().dialed, 1u);
+    EXPECT_TRUE(daemon_->losses.empty());
 }
 
 TEST_F(Hostile, TwoDaemonsOfOneHostAreTwoPeers) {
