@@ -39,10 +39,8 @@ def xylemd_wrong_usage():
 
 
 def xylemd_cannot_start():
-    with Directory() as directory, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp, \
-            socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as tcp:
+    with Directory() as directory, socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as tcp:
         own = ["--socket", directory / "xylemd.sock"]
-        udp.bind(("::", 0))
         ports = ["--signal-port", "7572", "--data-port", "7573"]
         taken_tcp = str(tcp.getsockname()[1])
         complaint([XYLEMD, *own, *ports, "--port", "af_packet:xynone0"], 1, "xynone0")
@@ -53,6 +51,18 @@ def xylemd_cannot_start():
         nothing_left(directory)
         complaint([XYLEMD, "--socket", directory / "no/such/place/xylemd.sock", *ports], 1, "no/such/place")
         nothing_left(directory)
+
+
+def data_port_is_taken():
+    with Directory() as directory:
+        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")):
+            with socket.socket(family, socket.SOCK_DGRAM) as udp:
+                udp.bind((address, 0))
+                taken = str(udp.getsockname()[1])
+                lines = complaint([XYLEMD, "--socket", directory / "xylemd.sock", "--signal-port", "7572", "--data-port", taken], 1,
+                                  f"data port {taken}")
+                assert "--data-port" in lines[-1], f"no cure: {lines[-1]}"
+                nothing_left(directory)
 
 
 def second_xylemd_on_the_same_socket():
@@ -67,8 +77,9 @@ def af_xdp_without_permission():
     if os.geteuid() != 0:
         return
     with Directory(NOBODY) as directory:
-        complaint([XYLEMD, "--socket", directory / "xylemd.sock", "--port", "af_xdp:lo", "--signal-port", "7572", "--data-port",
-                   "7573"], 1, "af_xdp:lo", user=NOBODY)
+        lines = complaint([XYLEMD, "--socket", directory / "xylemd.sock", "--port", "af_xdp:lo", "--signal-port", "7572",
+                           "--data-port", "7573"], 1, "af_xdp:lo: no permission", user=NOBODY)
+        assert "root" in lines[-1] and "CAP_NET_RAW" in lines[-1], f"no cure: {lines[-1]}"
         nothing_left(directory)
 
 
@@ -105,5 +116,5 @@ def xylem_with_wrong_addresses():
 
 
 if __name__ == "__main__":
-    main(xylemd_wrong_usage, xylemd_cannot_start, second_xylemd_on_the_same_socket, af_xdp_without_permission, xylem_wrong_usage,
+    main(xylemd_wrong_usage, xylemd_cannot_start, data_port_is_taken, second_xylemd_on_the_same_socket, af_xdp_without_permission, xylem_wrong_usage,
          xylem_without_daemon, xylem_with_wrong_addresses)

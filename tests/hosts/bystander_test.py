@@ -61,6 +61,27 @@ def neighbour_is_forgotten():
         assert sender.is_running(), "the transfer was over too early to be disturbed"
 
 
+def neighbour_is_unresolved_at_the_first_message():
+    with Lab(hosts=2) as lab, contextlib.ExitStack() as stack:
+        root_at = lab.address(0, PORT)
+        sender = stack.enter_context(lab.on(0, XYLEM, "bench", "send", root_at, "--leaves", 2, "--messages", MESSAGES,
+                                            "--message-bytes", 100, "--verbose"))
+        sender.await_line("listening")
+        early = stack.enter_context(lab.on(1, XYLEM, "bench", "recv", root_at, "--verbose"))
+        early.await_line("joined")
+        lab.run(1, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=8")  # answers no ARP request
+        lab.run(0, "sh", "-c", "ip neigh del 10.77.0.2 dev eth0; ! ip neigh show 10.77.0.2 dev eth0 | grep lladdr")
+        late = stack.enter_context(lab.on(2, XYLEM, "bench", "recv", root_at, "--verbose"))
+        late.await_line("joined")
+        lab.run(0, "sh", "-c", "! ip neigh show 10.77.0.2 dev eth0 | grep lladdr")
+        assert sender.is_running(), "all was sent without the early leaf"
+        lab.run(1, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0")
+        for sink in (early, late):
+            told = sink.succeed(40).json()
+            assert told["messages"] == MESSAGES and told["missing"] == told["corrupt"] == 0, told
+        sender.succeed()
+
+
 def mac_changes():
     with Lab() as lab, transfer(lab, lab.address(0, PORT)) as sender:
         lab.run(1, "ip", "link", "set", "dev", "eth0", "address", "02:00:00:00:77:01")
@@ -69,8 +90,16 @@ def mac_changes():
 
 
 def ipv6_carries_a_session():
-    with Lab() as lab, transfer(lab, f"[fd77::1]:{PORT}"):
-        pass
+    root_at = f"[fd77::1]:{PORT}"
+    with Lab(hosts=2) as lab, contextlib.ExitStack() as stack:
+        sender = stack.enter_context(lab.on(0, XYLEM, "bench", "send", root_at, "--leaves", 2, "--messages", MESSAGES,
+                                            "--message-bytes", 1000, "--verbose"))
+        sender.await_line("listening")
+        sinks = [stack.enter_context(lab.on(host, XYLEM, "bench", "recv", root_at)) for host in (1, 2)]
+        for sink in sinks:
+            told = sink.succeed(40).json()
+            assert told["messages"] == MESSAGES and told["missing"] == told["corrupt"] == 0, told
+        sender.succeed()
 
 
 def loss_is_repaired():
@@ -84,4 +113,5 @@ def loss_is_repaired():
 
 
 if __name__ == "__main__":
-    main(tcp_over_the_same_interface, neighbour_is_forgotten, mac_changes, ipv6_carries_a_session, loss_is_repaired)
+    main(tcp_over_the_same_interface, neighbour_is_forgotten, neighbour_is_unresolved_at_the_first_message, mac_changes,
+         ipv6_carries_a_session, loss_is_repaired)
