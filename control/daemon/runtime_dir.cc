@@ -92,9 +92,11 @@ Result<void> RuntimeDir::make_folders() {
             if (chmod(level.c_str(), mode) != 0) return cannot(errno, level, "its mode cannot be set");
             continue;
         }
-        const int code = errno;
+        int code = errno;
         struct stat found {};
-        if (stat(level.c_str(), &found) == 0 ? S_ISDIR(found.st_mode) : errno == ENOENT && code == EEXIST) continue;
+        const bool is_there = stat(level.c_str(), &found) == 0;
+        if (is_there ? S_ISDIR(found.st_mode) : code == EEXIST && errno == ENOENT) continue;
+        if (is_there) code = ENOTDIR;
         if (code == ENOENT) continue;  // removed since we saw or made what is above it: the lock cannot be made either
         return cannot(code, level, "cannot make the runtime directory");
     }

@@ -49,7 +49,7 @@ def xylemd_cannot_start():
         nothing_left(directory)
         complaint([XYLEMD, *own, "--signal-port", taken_tcp, "--data-port", "7573"], 1, taken_tcp)
         nothing_left(directory)
-        complaint([XYLEMD, "--socket", directory / "no/such/place/xylemd.sock", *ports], 1, "no/such/place")
+        complaint([XYLEMD, "--socket", "/dev/null/place/xylemd.sock", *ports], 1, "/dev/null")
         nothing_left(directory)
 
 

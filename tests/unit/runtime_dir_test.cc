@@ -97,6 +97,7 @@ TEST_F(Folder, AFileInTheWayIsNamedAndNothingIsLeft) {
     std::ofstream(base + "/file") << "x";
     const Result<RuntimeDir> dir = RuntimeDir::open(base + "/file/xylemd.sock");
     ASSERT_FALSE(dir);
+    EXPECT_EQ(dir.error().code, ENOTDIR);
     EXPECT_NE(dir.error().what.find(base + "/file"), std::string::npos);
     EXPECT_NE(dir.error().what.find("--socket"), std::string::npos);
 }
