@@ -12,6 +12,7 @@ from lab import XYLEM, Lab, main
 
 PORT = 7820
 MESSAGES = 60000
+LONG = 400000  # so that what happens in the middle of a transfer does
 
 TCP_SERVER = """
 import hashlib, socket
@@ -28,9 +29,9 @@ c.sendall(random.Random(1).randbytes(8 << 20)); c.shutdown(socket.SHUT_WR); prin
 
 
 @contextlib.contextmanager
-def transfer(lab, root_at, leaf_host=1, message_bytes=1000):
+def transfer(lab, root_at, leaf_host=1, message_bytes=1000, messages=MESSAGES):
     """A checked transfer that is running inside the block and must be whole after it."""
-    size = ["--messages", MESSAGES, "--message-bytes", message_bytes]
+    size = ["--messages", messages, "--message-bytes", message_bytes]
     with lab.on(0, XYLEM, "bench", "send", root_at, *size, "--verbose") as sender:
         sender.await_line("listening")
         with lab.on(leaf_host, XYLEM, "bench", "recv", root_at, "--verbose") as sink:
@@ -38,7 +39,7 @@ def transfer(lab, root_at, leaf_host=1, message_bytes=1000):
             yield sender
             sink.succeed(40)
             told = sink.json()
-            assert told["messages"] == MESSAGES and told["missing"] == told["corrupt"] == 0, told
+            assert told["messages"] == messages and told["missing"] == told["corrupt"] == 0, told
         sender.succeed()
 
 
@@ -55,7 +56,7 @@ def tcp_over_the_same_interface():
 
 
 def neighbour_is_forgotten():
-    with Lab() as lab, transfer(lab, lab.address(0, PORT)) as sender:
+    with Lab() as lab, transfer(lab, lab.address(0, PORT), messages=LONG) as sender:
         for _ in range(5):
             lab.run(0, "sh", "-c", "ip neigh del 10.77.0.2 dev eth0 || true")
         assert sender.is_running(), "the transfer was over too early to be disturbed"
@@ -83,7 +84,7 @@ def neighbour_is_unresolved_at_the_first_message():
 
 
 def mac_changes():
-    with Lab() as lab, transfer(lab, lab.address(0, PORT)) as sender:
+    with Lab() as lab, transfer(lab, lab.address(0, PORT), messages=LONG) as sender:
         lab.run(1, "ip", "link", "set", "dev", "eth0", "address", "02:00:00:00:77:01")
         lab.run(1, "ping", "-c", "1", "-W", "2", "10.77.0.1")
         assert sender.is_running(), "the transfer was over too early to be disturbed"
