@@ -189,6 +189,7 @@ static const char* role_name(Role role) {
 std::string Sessions::status_json(uint32_t uid) const {
     Json json;
     json["version"] = settings_.version;
+    json["now_ms"] = now_ms();  // a monotonic clock: who asks twice has the rates of everything that is counted
     json["ports"] = ports_json(engine_.ports());
     json["drops"] = Json::object();
     for (const engine::DropCount& drop : engine_.drops())

@@ -517,6 +517,7 @@ TEST_F(Ending, StatusNamesWhatOnesOwnUidHas) {
     EXPECT_EQ(all["sessions"].size(), 2U);
     EXPECT_EQ(all["sessions"][0]["leaves"].size(), 2U);
     EXPECT_EQ(all["drops"]["unknown_label"], 3);
+    EXPECT_EQ(all["now_ms"], w.now_ms);
     const auto own = nlohmann::json::parse(w.a.sessions->status_json(1000));
     ASSERT_EQ(own["sessions"].size(), 1U);
     EXPECT_EQ(own["sessions"][0]["local"], "10.0.0.1:7000");
