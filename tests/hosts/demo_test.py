@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from lab import BUILD, NOBODY, SOURCE, Directory, await_true, need_root
+from lab import BUILD, NOBODY, SOURCE, as_user, await_true, Directory, need_root
 
 
 def namespaces():
@@ -33,9 +33,9 @@ def demo(*args, as_nobody=False):
     before = set(namespaces())
     user = NOBODY if as_nobody else None
     with Directory(user) as directory:
-        done = subprocess.run([SOURCE / "scripts/demo", "--build-dir", BUILD, "--json", *args], capture_output=True, text=True,
-                              env={**os.environ, "TMPDIR": str(directory)}, timeout=110,
-                              stdin=subprocess.DEVNULL, user=user, group=user, extra_groups=[] if user else None)
+        command = [str(SOURCE / "scripts/demo"), "--build-dir", str(BUILD), "--json", *args]
+        done = subprocess.run(as_user(command, user), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=110,
+                              env={**os.environ, "TMPDIR": str(directory)})
         print(done.stderr)
         assert done.returncode == 0, f"exit status {done.returncode}: {done.stdout}"
         assert not list(directory.iterdir()), f"left in TMPDIR: {list(directory.iterdir())}"

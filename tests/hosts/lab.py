@@ -46,14 +46,29 @@ def await_true(what, condition, seconds=10.0, pause=0.01):
         time.sleep(pause)
 
 
+# Shows the tree at its own path to everybody: $1 is the folder above it that only its owner may enter, $2 the tree.
+SHOW_TREE = """mount --rbind "$2" /mnt && mount -t tmpfs -o mode=755 none "$1" && mkdir -p "$2" &&
+mount --rbind /mnt "$2" && shift 2 && exec "$@" """
+
+
+def as_user(argv, user):
+    """The command as another user, who may run what is in this tree wherever it lies (a clone in root's home, say)."""
+    if user is None:
+        return argv
+    argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
+    closed = [folder for folder in reversed(SOURCE.parents) if not folder.stat().st_mode & 0o001]
+    if not closed:
+        return argv
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", SHOW_TREE, "sh", str(closed[0]), str(SOURCE), *argv]
+
+
 class Process:
     """A child whose output is read line by line with deadlines."""
 
     def __init__(self, argv, env=None, stdin=None, user=None, cwd=None):
-        self.argv = [str(a) for a in argv]
+        self.argv = as_user([str(a) for a in argv], user)
         self.child = subprocess.Popen(self.argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=cwd,
-                                      stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, user=user, group=user,
-                                      extra_groups=[] if user else None)
+                                      stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         self.lines = []
         self._rest = b""
         os.set_blocking(self.child.stdout.fileno(), False)
