@@ -11,6 +11,8 @@ import errno
 import os
 import random
 import signal
+import socket
+import struct
 import time
 
 from lab import BUILD, XYLEM, Daemon, Directory, Lab, await_true, main
@@ -56,6 +58,38 @@ def scribbling():
                 app.finish(20)
                 assert app.says("done"), f"it did not scribble to its end: {app}"
         assert daemon.is_running(), str(daemon)
+        start_level(daemon)
+        daemon.stop()
+
+
+def command(connection, op, body=b"", number=0):
+    """A command of include/xylem/abi/command.h, as the shim gives it; the answer and its descriptors."""
+    connection.send(struct.pack("<IHHQII", 0x58434D44, op, 1, op, number, len(body)) + body)
+    answer, fds, _, _ = socket.recv_fds(connection, 4096, 8)
+    error = struct.unpack_from("<i", answer, 4)[0]
+    assert error == 0, f"command {op}: {os.strerror(error)}"
+    return answer[24:], fds
+
+
+def cuts_its_log():
+    """Asks for a log, makes it short without ever mapping it, and closes: the daemon must not look for words there."""
+    attach, open_socket, close, make_log = 1, 2, 10, 16
+    c_root_and_d_root = 0x02 | 0x08
+    with Directory() as directory, Daemon(directory, "--data-port", 7571, "--signal-port", 7570) as daemon:
+        with undisturbed(daemon, 7833), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(str(daemon.socket))
+            fds = command(connection, attach)[1]
+            answer, more = command(connection, open_socket, struct.pack("<iiiI", socket.AF_INET, socket.SOCK_RDM, 0, c_root_and_d_root))
+            number = struct.unpack_from("<I", answer)[0]
+            log = command(connection, make_log, number=number)[1]
+            try:
+                os.ftruncate(log[0], 0)
+                raise AssertionError("the log could be cut")
+            except PermissionError:
+                pass
+            command(connection, close, struct.pack("<II", 0, 0), number)
+            for fd in fds + more + log:
+                os.close(fd)
         start_level(daemon)
         daemon.stop()
 
@@ -121,4 +155,4 @@ def dies_across_hosts():
 
 
 if __name__ == "__main__":
-    main(scribbling, stops_reading, dies_at_any_moment, dies_across_hosts)
+    main(scribbling, cuts_its_log, stops_reading, dies_at_any_moment, dies_across_hosts)
