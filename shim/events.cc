@@ -41,7 +41,7 @@ bool has_closed(Socket& s, int& error) {
     if (end == 0 && may_read(s)) {  // gracefully: after all was read (W-165)
         Lock lock(s.receive_mutex);
         s.receiver.prepare(s);
-        if (!s.receiver.is_at_end()) return false;
+        if (!s.receiver.is_at_end(s)) return false;
     }
     error = end;
     return true;

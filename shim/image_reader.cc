@@ -196,11 +196,11 @@ ImageReader::Step ImageReader::measure(const Record& first, uint64_t& bytes, Pos
     Record record;
     for (;;) {
         const Step step = look(scanned_, record);
-        if (step == Step::kNone || step == Step::kBroken) return step;
+        if ((step == Step::kNone && scanned_ < final()) || step == Step::kBroken) return step;
         const bool is_cut = step != Step::kRecord || (record.flags & abi::kRecordBegin) != 0;
         if (is_cut) {
             lose(scanned_bytes_ - 1);
-            if (step == Step::kRecord) ++lost_gaps_;
+            if (step == Step::kRecord || step == Step::kNone) ++lost_gaps_;
             position_ = scanned_;
             scanned_bytes_ = 0;
             taken_ = 0;
@@ -319,6 +319,11 @@ Outcome ImageReader::take_pieces(Scatter& to, bool is_peek, Received& out) {
 
 Outcome ImageReader::receive(Scatter& to, bool is_partial, bool is_peek, Received& out) {
     return is_stream_ || is_partial ? take_pieces(to, is_peek, out) : take_message(to, is_peek, out);
+}
+
+bool ImageReader::is_at_final() {
+    if (position_ < final() && !is_stream_ && has_all()) next_bytes();
+    return position_ >= final();
 }
 
 Outcome ImageReader::borrow(Borrowed& out) {

@@ -61,7 +61,10 @@ class ImageReader {
     }
     bool has_more() const { return position_ < published_; }
     abi::Position final() const { return header().final.load(std::memory_order_acquire); }
-    bool is_at_final() const { return position_ >= final(); }
+    /// Everything up to the end of the stream is here. Shared words only: any thread.
+    bool has_all() const { return header().published.load(std::memory_order_acquire) >= final(); }
+    /// Nothing more can be taken. Passes over a message at the end that its sender did not finish.
+    bool is_at_final();
     bool has_reached_kick() const { return position_ >= header().kick_at.load(std::memory_order_relaxed); }
 
     uint32_t leaf_number() const { return leaf_number_; }

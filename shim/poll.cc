@@ -27,7 +27,7 @@ bool is_readable(Socket& s) {
     s.receiver.prepare(s);
     if (s.receiver.may_have_something(s)) return true;
     const int end = end_of(s);
-    return end > 0 || (end == 0 && s.receiver.is_at_end());
+    return end > 0 || (end == 0 && s.receiver.is_at_end(s));
 }
 
 bool is_writable(Socket& s) {

@@ -88,7 +88,7 @@ int Receiving::wait_or_end(Wait& wait, int end) {
     if (const int error = receive_refusal(s)) return error;
     s.receiver.note_empty(s);
     if (end > 0) return quiet(end);
-    if (end == 0 && s.receiver.is_at_end()) return quiet(s.is_stream ? -1 : ESHUTDOWN);
+    if (end == 0 && s.receiver.is_at_end(s)) return quiet(s.is_stream ? -1 : ESHUTDOWN);
     if (!may_wait_) {
         if (++s.n_quiet % kLookEveryQuiet == 0 && s.attachment->look_for_death_sometimes()) return quiet(ENETDOWN);
         return quiet(EAGAIN);

@@ -309,11 +309,16 @@ bool Receiver::may_have_something(const Socket& s) const {
                                                    s.app->seen.load(std::memory_order_relaxed));
 }
 
-bool Receiver::is_at_end() const { return !source_.reader.is_open() || source_.reader.is_at_final(); }
+bool Receiver::is_at_end(Socket& s) {
+    if (!source_.reader.is_open()) return true;
+    if (!source_.reader.is_at_final()) return false;
+    tell(s, source_, true);
+    return true;
+}
 
 bool Receiver::is_at_end_shared() const {
     if (!is_open_.load(std::memory_order_acquire) || has_inbox_) return true;
-    return source_.consumed->load(std::memory_order_relaxed) >= source_.reader.final();
+    return source_.reader.has_all();
 }
 
 bool Receiver::has_unread(const Socket& s) const {

@@ -66,7 +66,7 @@ class Receiver {
     /// Whether something may be there to take; shared words only, any thread.
     bool may_have_something(const Socket& s) const;
     /// A leaf: everything up to the stream's end was taken, or there is no stream.
-    bool is_at_end() const;
+    bool is_at_end(Socket& s);
     /// The same as the engine sees it; any thread.
     bool is_at_end_shared() const;
     /// Something is published that was not looked at yet.

@@ -149,7 +149,12 @@ bool Waker::has_something_to_read(const Sleeper& s) {
     if (s.image != nullptr) {
         const abi::Position seen =
             std::max(s.app->consumed.load(std::memory_order_relaxed), s.app->seen.load(std::memory_order_relaxed));
-        if (s.image->published.load(std::memory_order_acquire) > seen) return true;
+        const abi::Position published = s.image->published.load(std::memory_order_acquire);
+        if (published > seen) return true;
+        // A message that its sender did not finish stays unread: the reader passes over it when it looks again.
+        if (s.facts->has_ended.load(std::memory_order_acquire) != 0 &&
+            published >= s.image->final.load(std::memory_order_acquire))
+            return true;
     }
     if (s.inbox != nullptr &&
         s.inbox->head.load(std::memory_order_acquire) != s.inbox_app->tail.load(std::memory_order_relaxed))

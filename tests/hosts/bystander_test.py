@@ -53,7 +53,7 @@ def endless_transfer(lab, root_at):
         enough = frames_sent(lab) + 1000
         await_true("frames are sent", lambda: frames_sent(lab) > enough)
 
-    with lab.on(0, XYLEM, "bench", "send", root_at, "--messages", 0, "--message-bytes", 1400, "--verbose") as sender:
+    with lab.on(0, XYLEM, "bench", "send", root_at, "--messages", 0, "--message-bytes", 1000, "--verbose") as sender:
         sender.await_line("listening")
         with lab.on(1, XYLEM, "bench", "recv", root_at, "--verbose") as sink:
             sink.await_line("joined")
@@ -61,7 +61,7 @@ def endless_transfer(lab, root_at):
             yield
             flows()
             sender.signal(signal.SIGINT)
-            sent, told = sender.succeed().json(), sink.succeed().json()
+            sent, told = sender.succeed(10).json(), sink.succeed(10).json()
             assert told["messages"] == sent["messages"] and told["missing"] == told["corrupt"] == 0, f"{told}, {sent}"
 
 

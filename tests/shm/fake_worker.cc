@@ -156,7 +156,8 @@ bool FakeDaemon::holds(const FakeSocket& s) const {
     const bool is_at_end = s.facts->has_ended != 0 && (s.facts->close_error != 0 || s.image == nullptr ||
                                                        s.app->consumed >= s.image->header().final);
     if ((s.interests & abi::kWantRead) != 0) {
-        if (is_at_end) return true;
+        const bool has_ended = s.facts->has_ended != 0;
+        if (is_at_end || (has_ended && s.image->published >= s.image->header().final)) return true;
         if (s.image != nullptr && s.image->published > std::max(s.app->consumed.load(), s.app->seen.load()))
             return true;
         if (s.inbox_engine != nullptr &&

@@ -357,6 +357,33 @@ TEST_F(ShimTransfer, AGracefulEndComesAfterTheLastMessage) {
     EXPECT_EQ(receive_text(p.leaf), "errno ESHUTDOWN");  // W-169
 }
 
+TEST_F(ShimTransfer, AMessageThatIsNeverFinishedDoesNotHoldTheEndBack) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    daemon.pause_worker(true);
+    set_blocking(p.root, false);
+    size_t n_whole = 0;
+    while (send_text(p.root, pattern(1, 1000)) == 1000)
+        ++n_whole;
+    set_blocking(p.root, true);
+    const timeval timeout{0, 20000};
+    ASSERT_EQ(xy_setsockopt(p.root, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout), 0);
+    daemon.pause_worker(false);
+    ASSERT_EQ(receive_text(p.leaf), pattern(1, 1000));  // room for a part of the next
+    daemon.pause_worker(true);
+    ASSERT_EQ(send_text(p.root, pattern(2, 20000)), -1);
+    ASSERT_EQ(errno, EAGAIN);
+    daemon.pause_worker(false);
+    for (size_t i = 1; i < n_whole; ++i)
+        ASSERT_EQ(receive_text(p.leaf), pattern(1, 1000)) << i;
+
+    std::thread closer([&] { EXPECT_EQ(xy_close(p.root), 0); });
+
+    EXPECT_EQ(receive_text(p.leaf), "errno ESHUTDOWN");
+    closer.join();
+    pollfd in{p.leaf, POLLIN, 0};
+    EXPECT_EQ(xy_poll(&in, 1, 10000), 1);
+}
+
 TEST_F(ShimTransfer, AnAbortComesAfterWhatWasPublished) {
     const Pair p = make_pair(SOCK_RDM, true);
     send_text(p.root, "last");
