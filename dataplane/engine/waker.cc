@@ -18,6 +18,7 @@ namespace xylem::engine {
 namespace {
 constexpr uint64_t kKickToken = ~0ULL;
 constexpr int kMaxEvents = 64;
+constexpr size_t kFewSleepers = 4;
 
 Error system_error(const char* what) { return Error{errno, std::string(what) + ": " + std::strerror(errno)}; }
 }  // namespace
@@ -220,9 +221,27 @@ void Waker::wake(Armable& object) {
     has_woken_ = true;
 }
 
-void Waker::flush() {
+/// True: nothing is left for the thread.
+bool Waker::wake_few() {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    uint32_t id;
+    while (left_over_.size() < left_over_.capacity() && woken_.pop(id)) {
+        const auto it = subscribers_.find(id);
+        if (it == subscribers_.end()) continue;
+        if (it->second.size() <= kFewSleepers)
+            wake_subscribers(id);
+        else
+            left_over_.push_back(id);
+    }
+    has_left_over_.store(!left_over_.empty(), std::memory_order_relaxed);  // partner: run()'s look before it sleeps
+    return left_over_.empty() && woken_.is_empty() && !missed_.load(std::memory_order_relaxed);
+}
+
+void Waker::flush(bool has_slept) {
     if (!has_woken_) return;
     has_woken_ = false;
+    if (has_slept && wake_few()) return;
     std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: run()'s fence after is_asleep_
     if (!is_asleep_.load(std::memory_order_relaxed)) return;
     const uint64_t one = 1;
@@ -257,7 +276,8 @@ void Waker::run() {
     while (!must_stop_.load()) {
         is_asleep_.store(true, std::memory_order_relaxed);
         std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: flush()
-        const bool has_work = !woken_.is_empty() || missed_.load(std::memory_order_relaxed);
+        const bool has_work = !woken_.is_empty() || missed_.load(std::memory_order_relaxed) ||
+                              has_left_over_.load(std::memory_order_relaxed);
         const int n = epoll_wait(epoll_fd_, events, kMaxEvents, has_work ? 0 : -1);
         is_asleep_.store(false, std::memory_order_relaxed);
         std::lock_guard lock(mutex_);
@@ -266,6 +286,10 @@ void Waker::run() {
             const auto it = sleepers_.find(static_cast<SocketKey>(events[i].data.u64));
             if (it != sleepers_.end()) serve_armed_bytes(it->second);
         }
+        for (const uint32_t left : left_over_)
+            wake_subscribers(left);
+        left_over_.clear();
+        has_left_over_.store(false, std::memory_order_relaxed);
         uint32_t id;
         while (woken_.pop(id))
             wake_subscribers(id);

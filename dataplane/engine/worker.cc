@@ -114,7 +114,8 @@ unsigned Worker::poll() {
     n += run_timers();  // what they started is work for the next poll
     settle_touched();
     flush_egress();
-    waker_.flush();
+    waker_.flush(has_slept_);
+    has_slept_ = false;
     flush_notices();
     polls.add(1);
     return n;
@@ -340,6 +341,7 @@ void Worker::set_watched(bool is_watched) {
 }
 
 void Worker::sleep() {
+    has_slept_ = true;
     for (WorkerPort& port : ports_)
         port.egress->poke();
     is_asleep_.store(true, std::memory_order_relaxed);

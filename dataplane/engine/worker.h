@@ -123,6 +123,7 @@ class Worker {
     SpscRing<Notice> notices_;        // worker to control
     std::vector<Command*> deferred_;  // asked again at every poll; capacity reserved
     bool has_notices_ = false;
+    bool has_slept_ = false;  // right before this poll
     int notice_fd_ = -1, command_fd_ = -1, epoll_fd_ = -1;
     std::atomic<bool> is_asleep_{false}, must_stop_{false};
 };

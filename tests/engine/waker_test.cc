@@ -56,11 +56,11 @@ class WakerSocket {
         fd_ = -1;
     }
     /// The worker's part: publish, and wake whoever sleeps on it.
-    void publish(Position at) {
+    void publish(Position at, bool has_slept = false) {
         header->published.store(at, std::memory_order_release);
         std::atomic_thread_fence(std::memory_order_seq_cst);
         if (image.is_armed.load(std::memory_order_relaxed)) waker_.wake(image);
-        waker_.flush();
+        waker_.flush(has_slept);
     }
     /// Until the waker has seen what was armed. False: not in time.
     static bool wait_for(const std::atomic<bool>& armed) {
@@ -196,7 +196,7 @@ TEST_F(WakerTest, WriterIsWokenWhenAQuarterOfTheLogIsFree) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     ASSERT_TRUE(socket.log.is_armed.load());
     waker_->wake(socket.log);
-    waker_->flush();
+    waker_->flush(false);
     EXPECT_TRUE(socket.is_readable(kDeadlineMs));
     waker_->write_to_log(1, nullptr, 0, nullptr);
 }
@@ -268,6 +268,31 @@ TEST_F(WakerTest, ApplicationThatMakesItsEndBlockingBlocksNobody) {
     }
 }
 
+TEST_F(WakerTest, WorkerThatHasSleptWakesAFewByItselfAndLeavesManyToTheThread) {
+    std::vector<std::unique_ptr<WakerSocket>> sockets;
+    for (SocketKey key = 1; key <= 12; ++key)
+        sockets.push_back(std::make_unique<WakerSocket>(*waker_, key));
+    WakerSocket& first = *sockets[0];
+    Position at = 0;
+    for (int round = 0; round < 200; ++round) {
+        const size_t n = round % 2 == 0 ? 2 : sockets.size();  // few, many
+        for (size_t i = 1; i < sockets.size(); ++i)
+            waker_->read_from_image(static_cast<SocketKey>(i + 1), i < n ? first.header.get() : nullptr,
+                                    i < n ? &first.image : nullptr);
+        for (size_t i = 0; i < n; ++i) {
+            sockets[i]->app.consumed.store(at);
+            first.image.is_armed.store(false);
+            sockets[i]->arm(abi::kWantRead);
+            ASSERT_TRUE(WakerSocket::wait_for(first.image.is_armed));
+        }
+        first.publish(at += 8, true);
+        for (size_t i = 0; i < n; ++i) {
+            ASSERT_TRUE(sockets[i]->is_readable(kDeadlineMs)) << "round " << round << ", socket " << i;
+            sockets[i]->drain();
+        }
+    }
+}
+
 TEST_F(WakerTest, RemovedSocketHangsUpAndItsObjectIsLeftAlone) {
     int fd;
     {
@@ -278,7 +303,7 @@ TEST_F(WakerTest, RemovedSocketHangsUpAndItsObjectIsLeftAlone) {
         waker_->wake(socket.image);  // under way while it is removed
         waker_->remove_socket(1);
     }
-    waker_->flush();
+    waker_->flush(false);
     pollfd at{fd, POLLIN, 0};
     EXPECT_EQ(poll(&at, 1, kDeadlineMs), 1);
     EXPECT_NE(at.revents & POLLHUP, 0);
@@ -334,7 +359,7 @@ TEST_F(WakerTest, NoWakeUpIsLostInARace) {
         for (WakerSocket& socket : sockets) {
             while (socket.app.consumed.load(std::memory_order_acquire) < at - 8 && !is_lost.load())
                 sched_yield();
-            socket.publish(at);
+            socket.publish(at, at % 16 == 0);
         }
     for (std::thread& reader : readers)
         reader.join();
