@@ -105,6 +105,22 @@ bool open_next_frame(TxStream& stream, Group& group) {
     return true;
 }
 
+/// The group is through with its frame. What no other group had reached before counts as pulled.
+void close_frame(TxStream& stream, Group& group) {
+    const log::Frame& frame = group.frame;
+    group.is_open = false;
+    group.cursor = frame.next;
+    group.sent_bytes.add(frame.length);
+    if (frame.next <= stream.position) return;
+    const uint32_t reached = abi::cell_of(stream.position) == frame.cell
+                                 ? std::max(abi::offset_of(stream.position), frame.offset)
+                                 : frame.offset;
+    // Groups may have been told different ends of the cell: `used` is the application's word.
+    const uint32_t end = frame.offset + frame.length;
+    stream.pulled_bytes.add(end > reached ? end - reached : 0);
+    stream.position = frame.next;
+}
+
 unsigned transmit_group(TxStream& stream, Group& group, unsigned budget, Context& context) {
     unsigned n = 0;
     while (n < budget) {
@@ -113,9 +129,7 @@ unsigned transmit_group(TxStream& stream, Group& group, unsigned budget, Context
             store_local(group, context);
         else if (!replicate(group))
             break;
-        group.is_open = false;
-        group.cursor = group.frame.next;
-        group.sent_bytes.add(group.frame.length);
+        close_frame(stream, group);
         ++n;
     }
     return n;
@@ -190,7 +204,6 @@ unsigned transmit(TxStream& stream, unsigned budget, Context& context) {
     for (auto& group : stream.groups) {
         if (!group || group->n == 0) continue;
         n += transmit_group(stream, *group, budget, context);
-        stream.position = std::max(stream.position, group->cursor);
         if (group->egress == nullptr) continue;
         has_remote = true;
         for (uint32_t i = 0; i < group->n; ++i)

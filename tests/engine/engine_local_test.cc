@@ -439,6 +439,20 @@ TEST_F(EngineLocalTest, SleepingReaderIsWokenByTheFirstMessage) {
     }
 }
 
+TEST_F(EngineLocalTest, EveryLogByteCountsAsPulledOnce) {
+    AppView& app = add_app();
+    Sending& sender = add_sender(app);
+    Receiving& leaf = add_leaf(app);
+    join(sender, leaf);
+    ASSERT_TRUE(wait([&] {
+        if (sender.messages.size() < 3000) write_one(sender);
+        read(leaf);
+        return leaf.reading->messages.size() == 3000;
+    }));
+    complete([&](Done done) { engine_->next_position(sender.stream, [done](Position) { done(); }); });
+    EXPECT_EQ(engine_->counters(sender.stream).pulled_bytes, sender.writer->written_bytes());
+}
+
 TEST_F(EngineLocalTest, WriterIsWokenWhenTheReaderGoesOn) {
     AppView& app = add_app();
     Sending& sender = add_sender(app);
