@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "control/signalling/codec.h"
+
 namespace xylem::session {
 
 void to_proto(const Endpoint& endpoint, proto::Address& out) {
@@ -14,56 +16,18 @@ void to_proto(const Endpoint& endpoint, proto::Address& out) {
     out.set_port(endpoint.port);
 }
 
-std::optional<Endpoint> from_proto(const proto::Address& address) {
-    Endpoint endpoint;
-    const std::string& ip = address.ip();
-    if (address.port() > 65535) return std::nullopt;
-    if (ip.size() == 4) {
-        uint32_t word_be;
-        std::memcpy(&word_be, ip.data(), 4);
-        endpoint.ip = IpAddress::v4(word_be);
-    } else if (ip.size() == 16) {
-        endpoint.ip = IpAddress::v6(reinterpret_cast<const uint8_t*>(ip.data()));
-    } else {
-        return std::nullopt;
-    }
-    endpoint.port = static_cast<uint16_t>(address.port());
-    return endpoint;
-}
-
-static void spec_to_proto(const xy_flowspec& spec, proto::FlowSpec& out) {
-    out.set_token_rate(spec.token_rate);
-    out.set_token_bucket_size(spec.token_bucket_size);
-    out.set_peak_bandwidth(spec.peak_bandwidth);
-    out.set_latency(spec.latency);
-    out.set_delay_variation(spec.delay_variation);
-    out.set_service_type(spec.service_type);
-    out.set_max_sdu_size(spec.max_sdu_size);
-    out.set_minimum_policed_size(spec.minimum_policed_size);
-}
-
-static xy_flowspec spec_from_proto(const proto::FlowSpec& spec) {
-    return {.token_rate = spec.token_rate(),
-            .token_bucket_size = spec.token_bucket_size(),
-            .peak_bandwidth = spec.peak_bandwidth(),
-            .latency = spec.latency(),
-            .delay_variation = spec.delay_variation(),
-            .service_type = spec.service_type(),
-            .max_sdu_size = spec.max_sdu_size(),
-            .minimum_policed_size = spec.minimum_policed_size(),
-            .reserved = 0};
-}
+std::optional<Endpoint> from_proto(const proto::Address& address) { return signalling::from_proto(address); }
 
 void to_proto(const abi::Qos& qos, proto::Qos& out) {
-    spec_to_proto(qos.sending, *out.mutable_sending());
-    spec_to_proto(qos.receiving, *out.mutable_receiving());
+    *out.mutable_sending() = signalling::to_proto(qos.sending);
+    *out.mutable_receiving() = signalling::to_proto(qos.receiving);
 }
 
 abi::Qos from_proto(const proto::Qos& qos) {
     return {.is_present = 1,
             .reserved_zero = 0,
-            .sending = spec_from_proto(qos.sending()),
-            .receiving = spec_from_proto(qos.receiving())};
+            .sending = signalling::from_proto(qos.sending()),
+            .receiving = signalling::from_proto(qos.receiving())};
 }
 
 void to_proto(const engine::Geometry& geometry, int socket_type, proto::StreamParameters& out) {
