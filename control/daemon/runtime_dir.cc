@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@ namespace {
 
 constexpr unsigned kMaxLevels = 64;
 constexpr int kMaxAttempts = 1000;
+constexpr std::chrono::milliseconds kLockInterval{10};
 
 Error cannot(int code, const std::string& path, const char* what) {
     return {code, path + ": " + what + " (" + std::strerror(code) + "); name another place with --socket"};
@@ -41,13 +44,18 @@ void remove_levels(const std::string& path, unsigned n) {
 
 }  // namespace
 
-Result<RuntimeDir> RuntimeDir::open(const std::string& socket_path) {
+Result<RuntimeDir> RuntimeDir::open(const std::string& socket_path, std::chrono::milliseconds patience) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
     RuntimeDir dir;
     dir.path_ = std::filesystem::path(socket_path).parent_path().string();
     if (dir.path_.empty()) dir.path_ = ".";
     dir.lock_path_ = socket_path + ".lock";  // one per socket: several daemons may share a folder
     for (int n = 0; n < kMaxAttempts; ++n) {
         Result<Attempt> attempt = dir.try_to_hold(socket_path);
+        if (!attempt && attempt.error().code == EADDRINUSE && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(kLockInterval);
+            continue;
+        }
         if (!attempt) {
             remove_levels(dir.path_, std::exchange(dir.n_made_, 0));
             return attempt.error();

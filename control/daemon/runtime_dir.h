@@ -4,6 +4,7 @@
 // Invariant: who returned from open() holds the lock of the file that is at its path. The lock file says how many
 // levels of folders were made for it, so that a daemon that takes over a killed one's lock also removes its folders.
 #pragma once
+#include <chrono>
 #include <string>
 
 #include "dataplane/base/result.h"
@@ -13,8 +14,10 @@ namespace xylem::daemon {
 class RuntimeDir {
   public:
     /// Folders made get mode 0755 for root (every user may attach), else 0700, whatever the umask is. EADDRINUSE:
-    /// another daemon holds it. EACCES …: with the cure; nothing is left behind.
-    static Result<RuntimeDir> open(const std::string& socket_path);
+    /// another daemon still holds it after `patience`: the kernel lets go of a killed daemon's lock last of all, after
+    /// its applications have learnt of the end and its first thread is gone. EACCES …: with the cure; nothing is left.
+    static Result<RuntimeDir> open(const std::string& socket_path,
+                                   std::chrono::milliseconds patience = std::chrono::seconds{2});
     RuntimeDir(RuntimeDir&& other) noexcept;
     RuntimeDir& operator=(RuntimeDir&&) = delete;
     ~RuntimeDir();

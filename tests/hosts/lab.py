@@ -276,12 +276,13 @@ class Lab:
 
 
 def is_alive(pid):
-    """False for zombies too: a lab's daemons are nobody's children."""
+    """False for zombies too (a lab's daemons are nobody's children), once the last thread has let go of its files."""
+    process = pathlib.Path(f"/proc/{pid}")
     try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+        state = (process / "stat").read_text().rpartition(") ")[2][:1]
+        return state not in "ZX" or len(list((process / "task").iterdir())) > 1
     except OSError:
         return False
-    return state not in "ZX"
 
 
 def main(*tests):

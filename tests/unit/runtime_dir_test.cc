@@ -18,6 +18,8 @@
 namespace xylem::daemon {
 namespace {
 
+constexpr std::chrono::milliseconds kNoPatience{0};
+
 struct Folder : testing::Test {
     Folder() {
         char name[] = "/tmp/xylem-dir-XXXXXX";
@@ -86,11 +88,24 @@ TEST_F(Folder, AKilledDaemonsSuccessorLeavesWhatNeitherMade) {
 TEST_F(Folder, ASecondDaemonIsRefusedAndTakesNothingAway) {
     const Result<RuntimeDir> first = RuntimeDir::open(socket);
     ASSERT_TRUE(first);
-    const Result<RuntimeDir> second = RuntimeDir::open(socket);
+    const Result<RuntimeDir> second = RuntimeDir::open(socket, kNoPatience);
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, EADDRINUSE);
     EXPECT_NE(second.error().what.find(socket), std::string::npos);
     EXPECT_TRUE(is_there("/one/two/xylemd.sock.lock"));
+}
+
+/// The kernel lets go of a killed daemon's lock last: who starts its successor meanwhile need not try again.
+TEST_F(Folder, ADaemonWaitsForOneThatIsJustGoing) {
+    Result<RuntimeDir> first = RuntimeDir::open(socket);
+    ASSERT_TRUE(first);
+    std::atomic<bool> is_held{false};
+    std::thread successor([&] { is_held = bool{RuntimeDir::open(socket, std::chrono::minutes{1})}; });
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    EXPECT_FALSE(is_held);
+    { const RuntimeDir gone = std::move(*first); }
+    successor.join();
+    EXPECT_TRUE(is_held);
 }
 
 TEST_F(Folder, AFileInTheWayIsNamedAndNothingIsLeft) {
@@ -117,7 +132,7 @@ TEST_F(Folder, OnlyOneHoldsItHoweverTheyComeAndGo) {
     std::atomic<int> n_holders{0}, n_held{0}, n_broken{0};
     auto come_and_go = [&] {
         for (int n = 0; n < kRounds; ++n) {
-            const Result<RuntimeDir> dir = RuntimeDir::open(socket);
+            const Result<RuntimeDir> dir = RuntimeDir::open(socket, kNoPatience);
             if (!dir) {
                 if (dir.error().code != EADDRINUSE) ++n_broken;
                 continue;
