@@ -127,6 +127,12 @@ bool dispatch(Sessions& sessions, App& app, std::span<const std::byte> message, 
             return run(call, &Sessions::set_qos);
         case Op::kGetQos:
             return run(call, &Sessions::get_qos);
+        case Op::kCancelJoin:
+            return run(call, &Sessions::cancel_join);
+        case Op::kDestination:
+            return run(call, &Sessions::destination);
+        case Op::kSideChat:
+            return run(call, &Sessions::side_chat);
     }
     return false;
 }

@@ -61,6 +61,9 @@ class Sessions : public engine::EngineEvents {
     Reply status(App& app);
     Reply set_qos(App& app, uint32_t id, const abi::QosBody& body);
     Reply get_qos(App& app, uint32_t id);
+    Reply cancel_join(App& app, uint32_t id);
+    Reply destination(App& app, uint32_t id, const abi::AddressBody& body);
+    Reply side_chat(App& app, uint32_t id);
 
     // ---- peers ----
     void on_message(PeerId peer, const proto::Envelope& message);

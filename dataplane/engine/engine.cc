@@ -170,15 +170,18 @@ Result<int> EngineImpl::open_socket(AppId id, uint32_t socket) {
     abi::EngineSocket& facts = app.own().sockets[socket];
     const uint64_t generation = facts.generation.load(std::memory_order_relaxed) + 1;
     for (auto* word : {&facts.is_watched, &facts.connect_done, &facts.is_joining, &facts.has_ended, &facts.backlog,
-                       &facts.leaves, &facts.direction, &facts.is_live, &facts.qos_changes})
+                       &facts.leaves, &facts.direction, &facts.is_live, &facts.qos_changes, &facts.has_inbox})
         word->store(0, std::memory_order_relaxed);
     for (auto* word : {&facts.send_error, &facts.connect_error, &facts.close_error, &facts.qos_code})
         word->store(0, std::memory_order_relaxed);
     facts.limit.store(0, std::memory_order_relaxed);
+    facts.read_end.store(abi::kNoPosition, std::memory_order_relaxed);
+    facts.app_id.store(id, std::memory_order_relaxed);
     facts.phase.store(static_cast<uint32_t>(abi::Phase::kOpen), std::memory_order_relaxed);
     facts.generation.store(generation, std::memory_order_release);
     app.shared().sockets[socket].consumed.store(0, std::memory_order_relaxed);
     app.shared().sockets[socket].seen.store(0, std::memory_order_relaxed);
+    app.shared().sockets[socket].qos_seen.store(0, std::memory_order_relaxed);
     return waker_->add_socket(socket_key(id, socket), &facts, &app.shared().sockets[socket]);
 }
 

@@ -6,6 +6,7 @@
 // as commands that it applies between two frames; completions and events run inside run_events() on the control thread,
 // in order. The interface is abstract so that sessions are tested against a fake.
 #pragma once
+#include <xylem/abi/group.h>
 #include <xylem/abi/image.h>
 #include <xylem/abi/segment.h>
 
@@ -91,6 +92,21 @@ struct StreamSpec {
     Geometry geometry{};
     bool is_reliable = true;
     uint32_t max_in_flight_pkts = 1024;  // unacknowledged frames per replica, reliable streams
+    bool is_group = false;               // abi/group.h: datagrams to destinations, no replicas
+};
+
+/// Where datagrams of a GROUP stream go. Delivered to this host's images of (dest, port) as well when dest is a group.
+struct GroupDestination {
+    Endpoint dest;             // a group or a host, and a UDP port
+    uint32_t port = 0;         // index into ports(); that of `local`: nothing goes on a wire
+    Path path{};               // MACs, source address and UDP port, ttl, mtu. Not up: a named drop
+    bool reaches_wire = true;  // false: scope 0
+};
+
+struct GroupImageSpec {
+    Endpoint group;     // and UDP port
+    uint32_t port = 0;  // index into ports(): where datagrams come in; that of `local`: from this host only
+    Geometry geometry{};
 };
 
 struct ReplicaSpec {
@@ -219,11 +235,17 @@ class Engine {
     virtual void finish_stream(Stream*, Position final) = 0;
     /// Its replicas must have been removed. The log's memory goes with it.
     virtual void remove_stream(Stream*, Done) = 0;
+    /// Datagrams with that index (< abi::kMaxDestinations) go there from now on; again: changes it. EINVAL: not a GROUP
+    /// stream, an index or a port out of range.
+    virtual Result<void> set_destination(Stream*, uint32_t index, const GroupDestination&) = 0;
     virtual StreamCounters counters(const Stream*) const = 0;
     virtual ReplicaCounters counters(const Replica*) const = 0;
 
     // Receiving.
     virtual Result<Image*> add_image(const ImageSpec&) = 0;
+    /// The datagrams that come in for a group on a port, for any number of readers: live at once, best effort, without
+    /// end. Steers (group, UDP port) to us; membership is the caller's. EEXIST: there is one; errors of the steering.
+    virtual Result<Image*> add_group_image(const GroupImageSpec&) = 0;
     virtual int image_fd(const Image*) const = 0;  // borrowed, sealed, for read-only mappings
     virtual void set_feedback(Image*, uint64_t feedback_label, const Path&) = 0;
     virtual void go_live(Image*, Position p0) = 0;

@@ -57,10 +57,12 @@ class EngineImpl final : public Engine {
     void remove_replica(Replica*, Done) override;
     void finish_stream(Stream*, Position final) override;
     void remove_stream(Stream*, Done) override;
+    Result<void> set_destination(Stream*, uint32_t index, const GroupDestination&) override;
     StreamCounters counters(const Stream*) const override;
     ReplicaCounters counters(const Replica*) const override;
 
     Result<Image*> add_image(const ImageSpec&) override;
+    Result<Image*> add_group_image(const GroupImageSpec&) override;
     int image_fd(const Image* image) const override { return image->image.fd(); }
     void set_feedback(Image*, uint64_t feedback_label, const Path&) override;
     void go_live(Image*, Position p0) override;

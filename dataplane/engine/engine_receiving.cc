@@ -23,6 +23,8 @@ Result<Image*> EngineImpl::add_image(const ImageSpec& spec) {
     return image;
 }
 
+Result<Image*> EngineImpl::add_group_image(const GroupImageSpec&) { return Error{EOPNOTSUPP, "no group images yet"}; }
+
 void EngineImpl::set_feedback(Image* image, uint64_t feedback_label, const Path& path) {
     const auto header = make_template(path, feedback_label, static_cast<uint32_t>(feedback_label >> 32));
     stage::Egress* egress = path.is_up && has_port(path.port) ? egress_of(path.port) : nullptr;

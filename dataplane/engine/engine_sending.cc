@@ -189,6 +189,10 @@ void EngineImpl::remove_stream(Stream* stream, Done done) {
         });
 }
 
+Result<void> EngineImpl::set_destination(Stream*, uint32_t, const GroupDestination&) {
+    return Error{EOPNOTSUPP, "no datagram streams yet"};
+}
+
 StreamCounters EngineImpl::counters(const Stream* stream) const {
     StreamCounters counters;
     counters.cursor = stream->cursor.get();

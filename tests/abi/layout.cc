@@ -2,6 +2,7 @@
 // Prints the layout of every structure that crosses a border: sizes and offsets, one line each. layout.txt is what it
 // must print: a change of it is a change of the ABI, and is made on purpose.
 #include <xylem/abi/command.h>
+#include <xylem/abi/group.h>
 #include <xylem/abi/image.h>
 #include <xylem/abi/log.h>
 #include <xylem/abi/record.h>
@@ -20,6 +21,7 @@ static void print_segments() {
     SIZE(AppSocket);
     FIELD(AppSocket, consumed);
     FIELD(AppSocket, seen);
+    FIELD(AppSocket, qos_seen);
     SIZE(AppSegment);
     FIELD(AppSegment, summary);
     FIELD(AppSegment, bell);
@@ -41,6 +43,15 @@ static void print_segments() {
     FIELD(EngineSocket, qos_code);
     FIELD(EngineSocket, is_joining);
     FIELD(EngineSocket, generation);
+    FIELD(EngineSocket, read_end);
+    FIELD(EngineSocket, has_inbox);
+    FIELD(EngineSocket, app_id);
+    SIZE(GroupSend);
+    SIZE(GroupReceived);
+    FIELD(GroupReceived, port);
+    FIELD(GroupReceived, family);
+    FIELD(GroupReceived, ifindex);
+    FIELD(GroupReceived, origin);
     SIZE(EngineSegment);
     FIELD(EngineSegment, worker_sleeps);
     FIELD(EngineSegment, sockets);

@@ -49,6 +49,7 @@ Result<int> FakeEngine::open_socket(AppId app, uint32_t socket) {
     abi::EngineSocket& slot = apps_.at(app).segment->sockets[socket];
     slot.phase = slot.connect_done = slot.is_joining = slot.has_ended = slot.backlog = slot.leaves = slot.is_live = 0;
     slot.connect_error = slot.close_error = 0;
+    slot.has_inbox = 0, slot.read_end = abi::kNoPosition, slot.app_id = app;
     ++slot.generation;
     return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -148,6 +149,12 @@ void FakeEngine::remove_stream(Stream* stream, Done done) {
     });
 }
 
+Result<void> FakeEngine::set_destination(Stream* stream, uint32_t index, const GroupDestination& destination) {
+    if (!stream->spec.is_group || index >= abi::kMaxDestinations) return Error{EINVAL, "no such destination"};
+    stream->destinations[index] = destination;
+    return {};
+}
+
 StreamCounters FakeEngine::counters(const Stream* stream) const {
     const Position cursor = std::min(stream->committed, stream->held_at);
     StreamCounters counters{.cursor = cursor, .committed = stream->committed, .confirmed = cursor};
@@ -171,6 +178,17 @@ Result<Image*> FakeEngine::add_image(const ImageSpec& spec) {
     ++n_images_made;
     image->spec = spec;
     image->feedback_label = spec.feedback_label;
+    return image;
+}
+
+Result<Image*> FakeEngine::add_group_image(const GroupImageSpec& spec) {
+    for (const auto& image : images_)
+        if (!image->is_removed && image->group.group == spec.group && image->group.port == spec.port)
+            return Error{EEXIST, "there is an image of that group"};
+    Result<Image*> image = add_image({.geometry = spec.geometry, .flags = abi::kImageGroup});
+    if (!image) return image;
+    (*image)->group = spec;
+    (*image)->is_live = true;
     return image;
 }
 

@@ -25,6 +25,7 @@ class Stream {
     Position held_at = abi::kNoPosition;  // for tests: nothing is pulled beyond
     bool has_log = false, is_mapped = false, is_finish_told = false, is_removed = false;
     std::set<Replica*> replicas;
+    std::map<uint32_t, GroupDestination> destinations;  // a GROUP stream's
 };
 
 class Replica {
@@ -38,6 +39,7 @@ class Replica {
 class Image {
   public:
     ImageSpec spec;
+    GroupImageSpec group;  // set: a group's
     uint64_t feedback_label = 0;
     Path feedback_path{};
     bool is_live = false, is_removed = false;
@@ -88,9 +90,11 @@ class FakeEngine : public Engine {
     void remove_replica(Replica*, Done) override;
     void finish_stream(Stream*, Position final) override;
     void remove_stream(Stream*, Done) override;
+    Result<void> set_destination(Stream*, uint32_t index, const GroupDestination&) override;
     StreamCounters counters(const Stream*) const override;
     ReplicaCounters counters(const Replica*) const override;
     Result<Image*> add_image(const ImageSpec&) override;
+    Result<Image*> add_group_image(const GroupImageSpec&) override;
     int image_fd(const Image*) const override { return null_fd_; }
     void set_feedback(Image*, uint64_t label, const Path&) override;
     void go_live(Image*, Position) override;

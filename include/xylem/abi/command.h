@@ -44,6 +44,9 @@ enum class Op : uint16_t {
     kStatus,          // nothing -> nothing; fd: a memfd with JSON; ReplyHeader.value = its length
     kSetQos,          // QosBody -> nothing
     kGetQos,          // nothing -> QosBody
+    kCancelJoin,      // nothing -> nothing: a blocking join was cancelled; the socket is as before it. EINVAL: none
+    kDestination,  // GROUP: AddressBody -> nothing; ReplyHeader.value = index for GroupSend. ENOBUFS: kMaxDestinations
+    kSideChat,     // a leaf -> SocketReply; fd: the hidden socket whose log goes to the root's descriptor of this leaf
 };
 
 struct RequestHeader {
@@ -152,7 +155,7 @@ struct OptionBody {
     int32_t level, name;
     uint32_t bytes;
     uint32_t reserved_zero;
-    uint8_t value[64];
+    uint8_t value[256];
 };
 
 struct NameBody {

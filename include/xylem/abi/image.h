@@ -25,6 +25,7 @@ inline constexpr uint32_t kImageMagic = 0x58494D47;  // "XIMG"
 
 inline constexpr uint32_t kImageReliable = 1;  // never overwrites what a reader holds
 inline constexpr uint32_t kImageStream = 2;    // bytes, no message boundaries
+inline constexpr uint32_t kImageGroup = 4;     // datagrams, each behind a GroupReceived (group.h)
 
 struct CellEnd {
     std::atomic<Position>

@@ -16,7 +16,7 @@
 namespace xylem::abi {
 
 inline constexpr uint32_t kLogMagic = 0x584C4F47;  // "XLOG"
-inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kAbiVersion = 2;
 
 inline constexpr uint32_t kDefaultCellBytes = 1408;  // one frame at MTU 1500
 inline constexpr uint32_t kMinCellBytes = 256;

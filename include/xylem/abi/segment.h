@@ -24,7 +24,8 @@ struct alignas(64) AppSocket {
         consumed;                // d_leaf: everything before it is taken (release); partner: the worker's acquire load
     std::atomic<Position> seen;  // `published` when the shim last looked and found no whole message, stored before it
                                  // arms: the descriptor stays quiet until more is published than that
-    uint8_t pad_to_line[48];
+    std::atomic<uint32_t> qos_seen;  // qos_changes that the shim has recorded; stored before it arms kWantQos
+    uint8_t pad_to_line[44];
 };
 static_assert(sizeof(AppSocket) == 64);
 
@@ -71,8 +72,15 @@ struct EngineSocket {
     std::atomic<uint32_t> is_joining;    // 1: a join of this socket is in progress: kWantConnect waits
     std::atomic<uint64_t> generation;    // changes whenever the slot is given to another socket
     uint8_t pad_line2[8];
+    // The control thread's second line.
+    alignas(64) std::atomic<Position> read_end;  // where this socket's reading of its image ends, though the image goes
+                                                 // on (this leaf alone was evicted); kNoPosition: only where the image
+                                                 // ends. Stored before has_ended
+    std::atomic<uint32_t> has_inbox;             // 1: a d_leaf also receives from images behind an inbox (kGetInbox)
+    std::atomic<uint32_t> app_id;                // the engine's number of the application: see GroupReceived::origin
+    uint8_t pad_line3[48];
 };
-static_assert(sizeof(EngineSocket) == 128);
+static_assert(sizeof(EngineSocket) == 192);
 
 struct EngineSegment {
     uint32_t magic;
@@ -122,6 +130,6 @@ inline constexpr uint8_t kWantAccept = 2;   // a join request is queued
 inline constexpr uint8_t kWantConnect = 4;  // the join in progress was decided
 inline constexpr uint8_t kWantClose = 8;    // the session is over (gracefully: and everything was read)
 inline constexpr uint8_t kWantWrite = 16;   // a quarter of the log is free, or sending fails
-inline constexpr uint8_t kWantQos = 32;     // qos_changes moved since the byte was sent
+inline constexpr uint8_t kWantQos = 32;     // qos_changes is beyond AppSocket::qos_seen
 
 }  // namespace xylem::abi
