@@ -92,20 +92,24 @@ struct StreamSpec {
     Geometry geometry{};
     bool is_reliable = true;
     uint32_t max_in_flight_pkts = 1024;  // unacknowledged frames per replica, reliable streams
-    bool is_group = false;               // abi/group.h: datagrams to destinations, no replicas
+    bool is_group = false;               // abi/group.h: datagrams to destinations, no replicas; never reliable
 };
 
-/// Where datagrams of a GROUP stream go. Delivered to this host's images of (dest, port) as well when dest is a group.
+/// What `local` is called where a port of a group is asked for: it has no device, ports() does not list it.
+inline constexpr uint32_t kLocalPort = ~0U;
+
+/// Where datagrams of a GROUP stream go. Delivered to this host's image of (dest, port) as well when dest is a group.
 struct GroupDestination {
     Endpoint dest;             // a group or a host, and a UDP port
-    uint32_t port = 0;         // index into ports(); that of `local`: nothing goes on a wire
-    Path path{};               // MACs, source address and UDP port, ttl, mtu. Not up: a named drop
+    uint32_t port = 0;         // index into ports(), or kLocalPort: nothing goes on a wire
+    Path path{};               // source MAC, address and UDP port, ttl, mtu; the MAC of a host (that of a group follows
+                               // from its address). `port` and `dest` of it do not count. Not up: a named drop
     bool reaches_wire = true;  // false: scope 0
 };
 
 struct GroupImageSpec {
     Endpoint group;     // and UDP port
-    uint32_t port = 0;  // index into ports(): where datagrams come in; that of `local`: from this host only
+    uint32_t port = 0;  // index into ports(): where datagrams come in; kLocalPort: from this host only
     Geometry geometry{};
 };
 
@@ -235,8 +239,8 @@ class Engine {
     virtual void finish_stream(Stream*, Position final) = 0;
     /// Its replicas must have been removed. The log's memory goes with it.
     virtual void remove_stream(Stream*, Done) = 0;
-    /// Datagrams with that index (< abi::kMaxDestinations) go there from now on; again: changes it. EINVAL: not a GROUP
-    /// stream, an index or a port out of range.
+    /// Datagrams with that index (< abi::kMaxDestinations) go there: all that are committed after this call; again:
+    /// changes it. EINVAL: not a GROUP stream, an index or a port out of range, dest and path's source of two families.
     virtual Result<void> set_destination(Stream*, uint32_t index, const GroupDestination&) = 0;
     virtual StreamCounters counters(const Stream*) const = 0;
     virtual ReplicaCounters counters(const Replica*) const = 0;
@@ -244,7 +248,9 @@ class Engine {
     // Receiving.
     virtual Result<Image*> add_image(const ImageSpec&) = 0;
     /// The datagrams that come in for a group on a port, for any number of readers: live at once, best effort, without
-    /// end. Steers (group, UDP port) to us; membership is the caller's. EEXIST: there is one; errors of the steering.
+    /// end; a reader starts at published(image). Has every datagram that this host commits after this call. Steers
+    /// (group, UDP port) to us; membership is the caller's. EEXIST: there is one; EINVAL: no group, no UDP port or the
+    /// data port, no such port, a cell that holds no datagram; errors of the steering.
     virtual Result<Image*> add_group_image(const GroupImageSpec&) = 0;
     virtual int image_fd(const Image*) const = 0;  // borrowed, sealed, for read-only mappings
     virtual void set_feedback(Image*, uint64_t feedback_label, const Path&) = 0;
