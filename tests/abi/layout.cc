@@ -46,6 +46,7 @@ static void print_segments() {
     FIELD(EngineSocket, read_end);
     FIELD(EngineSocket, has_inbox);
     FIELD(EngineSocket, app_id);
+    FIELD(EngineSocket, destinations_changed);
     SIZE(GroupSend);
     SIZE(GroupReceived);
     FIELD(GroupReceived, port);
@@ -120,6 +121,7 @@ static void print_commands() {
     SIZE(StatsReply);
     SIZE(LeafStatsBody);
     SIZE(QosBody);
+    SIZE(DestinationReply);
     printf("kAttach %d\n", static_cast<int>(Op::kAttach));
     printf("kGetQos %d\n", static_cast<int>(Op::kGetQos));
 }

@@ -45,8 +45,8 @@ enum class Op : uint16_t {
     kSetQos,          // QosBody -> nothing
     kGetQos,          // nothing -> QosBody
     kCancelJoin,      // nothing -> nothing: a blocking join was cancelled; the socket is as before it. EINVAL: none
-    kDestination,  // GROUP: AddressBody -> nothing; ReplyHeader.value = index for GroupSend. ENOBUFS: kMaxDestinations
-    kSideChat,     // a leaf -> SocketReply; fd: the hidden socket whose log goes to the root's descriptor of this leaf
+    kDestination,     // GROUP: AddressBody -> DestinationReply. Binds the socket if need be. ENOBUFS: kMaxDestinations
+    kSideChat,  // a leaf -> SocketReply; fd: the hidden socket whose log goes to the root's descriptor of this leaf
 };
 
 struct RequestHeader {
@@ -196,5 +196,16 @@ struct LeafStatsBody {
 struct QosBody {
     Qos qos;
 };
+
+/// Where datagrams of a GROUP socket may go. Valid until EngineSocket::destinations_changed changes.
+struct DestinationReply {
+    uint32_t index;      // for GroupSend
+    uint32_t max_bytes;  // of one datagram's payload
+    uint32_t is_up;      // 0: its neighbour is not known yet: datagrams are dropped until it is
+    uint32_t reserved_zero;
+};
+
+/// Names at level XY_SOL that kSetOption takes from the shim alone: what an application sets with xy_ioctl.
+inline constexpr int32_t kOptionScope = 0x10000;  // int32_t, 0 to 255: XY_SIO_MULTICAST_SCOPE
 
 }  // namespace xylem::abi

@@ -78,7 +78,8 @@ struct EngineSocket {
                                                  // ends. Stored before has_ended
     std::atomic<uint32_t> has_inbox;             // 1: a d_leaf also receives from images behind an inbox (kGetInbox)
     std::atomic<uint32_t> app_id;                // the engine's number of the application: see GroupReceived::origin
-    uint8_t pad_line3[48];
+    std::atomic<uint32_t> destinations_changed;  // GROUP: counts; what kDestination has told is to be asked anew
+    uint8_t pad_line3[44];
 };
 static_assert(sizeof(EngineSocket) == 192);
 
