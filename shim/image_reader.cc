@@ -25,11 +25,12 @@ uint32_t piece_flags(uint8_t flags) {
 }
 }  // namespace
 
-bool ImageReader::open(Mapping&& image, const abi::ImageReply& reply) {
+bool ImageReader::open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<Position>* read_end) {
     const abi::Geometry geometry{reply.cell_bytes, reply.cells_log2};
     if (!geometry.is_valid() || offset_of(reply.start) >= reply.cell_bytes || offset_of(reply.start) % 8 != 0)
         return false;
     image_.take(image);
+    read_end_ = read_end;
     geometry_ = geometry;
     cells_off_ = abi::image_cells_off(geometry);
     position_ = published_ = reply.start;
@@ -49,9 +50,9 @@ void ImageReader::close() { image_.release(); }
 // ---- finding records ----
 
 bool ImageReader::is_published_beyond(Position p) {
+    published_ = std::min(published_, read_end());
     if (p < published_) return true;
-    const Position now = header().published.load(std::memory_order_acquire);
-    if (now > published_) published_ = now;
+    published_ = std::max(published_, published());
     return p < published_;
 }
 
@@ -195,8 +196,9 @@ ImageReader::Step ImageReader::measure(const Record& first, uint64_t& bytes, Pos
     }
     Record record;
     for (;;) {
+        const bool is_complete = has_all();  // before looking: what comes meanwhile is no end
         const Step step = look(scanned_, record);
-        if ((step == Step::kNone && scanned_ < final()) || step == Step::kBroken) return step;
+        if ((step == Step::kNone && !is_complete) || step == Step::kBroken) return step;
         const bool is_cut = step != Step::kRecord || (record.flags & abi::kRecordBegin) != 0;
         if (is_cut) {
             lose(scanned_bytes_ - 1);
@@ -322,7 +324,12 @@ Outcome ImageReader::receive(Scatter& to, bool is_partial, bool is_peek, Receive
 }
 
 bool ImageReader::is_at_final() {
-    if (position_ < final() && !is_stream_ && has_all()) next_bytes();
+    if (position_ < final() && has_all()) {
+        if (!is_stream_) next_bytes();
+        Record unused;
+        // An end of our own may lie inside a record.
+        if (look(position_, unused) == Step::kNone) position_ = std::max(position_, final());
+    }
     return position_ >= final();
 }
 

@@ -9,6 +9,8 @@
 #include <xylem/abi/image.h>
 #include <xylem/abi/record.h>
 
+#include <algorithm>
+
 #include "shim/mapping.h"
 #include "shim/scatter.h"
 
@@ -37,8 +39,9 @@ struct Borrowed {
 
 class ImageReader {
   public:
-    /// False when the reply makes no sense.
-    bool open(Mapping&& image, const abi::ImageReply& reply);
+    /// False when the reply makes no sense. `read_end`: where reading ends though the image goes on (EngineSocket::
+    /// read_end); null: nowhere.
+    bool open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<abi::Position>* read_end = nullptr);
     void close();
     void forget() { image_.forget(); }
     bool is_open() const { return static_cast<bool>(image_); }
@@ -56,14 +59,15 @@ class ImageReader {
     abi::Position seen() const { return published_; }
     /// Shared words only: any thread.
     bool is_published_beyond_both(abi::Position a, abi::Position b) const {
-        const abi::Position published = header().published.load(std::memory_order_acquire);
-        return published > a && published > b;
+        const abi::Position there = published();
+        return there > a && there > b;
     }
     bool has_more() const { return position_ < published_; }
-    abi::Position final() const { return header().final.load(std::memory_order_acquire); }
-    /// Everything up to the end of the stream is here. Shared words only: any thread.
-    bool has_all() const { return header().published.load(std::memory_order_acquire) >= final(); }
-    /// Nothing more can be taken. Passes over a message at the end that its sender did not finish.
+    /// Where reading ends: with the stream, or before.
+    abi::Position final() const { return std::min(read_end(), header().final.load(std::memory_order_acquire)); }
+    /// Everything up to there is here. Shared words only: any thread.
+    bool has_all() const { return published() >= final(); }
+    /// Nothing more can be taken. Passes over a message at the end that was not finished.
     bool is_at_final();
     bool has_reached_kick() const { return position_ >= header().kick_at.load(std::memory_order_relaxed); }
 
@@ -83,6 +87,10 @@ class ImageReader {
     };
 
     const abi::ImageHeader& header() const { return *image_.as<const abi::ImageHeader>(); }
+    abi::Position read_end() const {
+        return read_end_ != nullptr ? read_end_->load(std::memory_order_acquire) : abi::kNoPosition;
+    }
+    abi::Position published() const { return std::min(header().published.load(std::memory_order_acquire), read_end()); }
     const abi::CellEnd& end_of_cell(uint64_t cell) const {
         return image_
             .as<const abi::CellEnd>()[abi::image_ends_off() / sizeof(abi::CellEnd) + (cell & geometry_.mask())];
@@ -105,6 +113,7 @@ class ImageReader {
     bool copy(Scatter& to, size_t bytes);
 
     Mapping image_;
+    const std::atomic<abi::Position>* read_end_ = nullptr;
     abi::Geometry geometry_{};
     uint64_t cells_off_ = 0;
     abi::Position position_ = 0;

@@ -5,6 +5,7 @@
 #pragma once
 #include <xylem/stats.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -147,6 +148,7 @@ struct LeafEdge : std::enable_shared_from_this<LeafEdge> {
     ReaderRef reader;
     bool is_reader_live = false;
     engine::Position start = 0;
+    engine::Position read_end = abi::kNoPosition;  // sent away alone: where its reading of the image ends
     Progress progress;
 
     StreamRef upstream;
@@ -160,6 +162,8 @@ struct LeafEdge : std::enable_shared_from_this<LeafEdge> {
     SlotRef slot;                        // of the socket, for as long as anything of it lives
 
     EdgeKey key() const { return {peer, join}; }
+    /// Where its application has read all there is for it.
+    engine::Position end_of_reading() const { return std::min(read_end, image->final); }
 };
 
 }  // namespace xylem::session

@@ -33,17 +33,17 @@ void Sessions::on_close(const LeafEdgeRef& edge, const proto::Close& close) {
         edge->socket->end(0);
         return confirm(edge);
     }
-    // Sent away alone, while others here read on: the image has no end that would be this reader's.
-    if (!has_final && edge->image.use_count() > 1) {
-        confirm(edge);
-        return end_leaf_edge(edge, ECONNABORTED);
+    if (!has_final) {  // sent away alone
+        edge->read_end = engine_.published(edge->image->image->get());
+        edge->socket->set_read_end(edge->read_end);
     }
-    if (edge->image->final == abi::kNoPosition) {
-        edge->image->final = has_final ? close.final() : engine_.published(edge->image->image->get());
+    const bool others_read_on = !has_final && edge->image.use_count() > 1;
+    if (edge->image->final == abi::kNoPosition && !others_read_on) {
+        edge->image->final = std::min(edge->read_end, close.final());
         engine_.set_final(edge->image->image->get(), close.final());
     }
     edge->socket->end(0);
-    if (edge->reader->consumed() >= edge->image->final) confirm(edge);
+    if (edge->reader->consumed() >= edge->end_of_reading()) confirm(edge);
 }
 
 /// The application has taken everything, or takes nothing.
@@ -54,6 +54,10 @@ void Sessions::confirm(const LeafEdgeRef& edge) {
     message.mutable_confirmed()->set_join(edge->join);
     message.mutable_confirmed()->set_consumed(edge->reader ? edge->reader->consumed() : edge->start);
     send(edge->peer, std::move(message));
+    if (edge->read_end == abi::kNoPosition) return;
+    // The image goes on without it.
+    drop_reader(*edge);
+    edge->image.reset();
 }
 
 void Sessions::leave(const LeafEdgeRef& edge, int code, uint32_t reason, const Bytes& disconnect) {
@@ -132,7 +136,7 @@ void Sessions::close_leaf_socket(Socket& socket, bool is_abortive, uint32_t reas
         return release_leaf_edge(edge);
     }
     // It may close as soon as it has read the end, before the engine has told us so.
-    if (edge->reader && edge->reader->consumed() >= edge->image->final) confirm(edge);
+    if (edge->reader && edge->reader->consumed() >= edge->end_of_reading()) confirm(edge);
     const engine::Position final = finish_own_stream(*edge);
     leave(edge, 0, XY_END_LEFT, {});
     drop_reader(*edge);

@@ -73,6 +73,7 @@ class Socket {
     void set_backlog();
     void set_direction(uint32_t direction);
     void set_live();
+    void set_read_end(engine::Position end);
     /// Also in shared memory, for the descriptor: see kWantConnect.
     void set_joining(bool is_under_way);
     /// The outcome of the join in progress.

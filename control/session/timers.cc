@@ -86,8 +86,7 @@ void Sessions::tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms) {
     }
     if (!edge->reader || !edge->is_reader_live) return;
     const engine::Position consumed = edge->reader->consumed();
-    if (edge->step == LeafStep::kClosing && edge->image->final != abi::kNoPosition && consumed >= edge->image->final)
-        return confirm(edge);
+    if (edge->step == LeafStep::kClosing && consumed >= edge->end_of_reading()) return confirm(edge);
     if (edge->socket_type == SOCK_DGRAM) return;
     const engine::Geometry& geometry = edge->image->image->spec().geometry;
     const engine::Position published = engine_.published(edge->image->image->get());

@@ -140,10 +140,14 @@ void Waker::check(SocketKey key) {
 
 // ---- conditions: shared words, each read once; an application's own words can only mislead its own descriptor ----
 
+abi::Position Waker::end_of_reading(const Sleeper& s) {
+    return std::min(s.facts->read_end.load(std::memory_order_acquire), s.image->final.load(std::memory_order_acquire));
+}
+
 bool Waker::is_at_end(const Sleeper& s) {
     if (s.facts->has_ended.load(std::memory_order_acquire) == 0) return false;
     if (s.facts->close_error.load(std::memory_order_relaxed) != 0 || s.image == nullptr) return true;
-    return s.app->consumed.load(std::memory_order_relaxed) >= s.image->final.load(std::memory_order_acquire);
+    return s.app->consumed.load(std::memory_order_relaxed) >= end_of_reading(s);
 }
 
 bool Waker::has_something_to_read(const Sleeper& s) {
@@ -153,9 +157,7 @@ bool Waker::has_something_to_read(const Sleeper& s) {
         const abi::Position published = s.image->published.load(std::memory_order_acquire);
         if (published > seen) return true;
         // A message that its sender did not finish stays unread: the reader passes over it when it looks again.
-        if (s.facts->has_ended.load(std::memory_order_acquire) != 0 &&
-            published >= s.image->final.load(std::memory_order_acquire))
-            return true;
+        if (s.facts->has_ended.load(std::memory_order_acquire) != 0 && published >= end_of_reading(s)) return true;
     }
     if (s.inbox != nullptr &&
         s.inbox->head.load(std::memory_order_acquire) != s.inbox_app->tail.load(std::memory_order_relaxed))

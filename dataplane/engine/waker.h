@@ -90,6 +90,7 @@ class Waker {
     void subscribe(Armable* was, Armable* is, SocketKey);
     static uint8_t holding(const Sleeper&);
     static bool has_something_to_read(const Sleeper&);
+    static abi::Position end_of_reading(const Sleeper&);
     static bool is_at_end(const Sleeper&);
     static bool has_room(const Sleeper&);
 

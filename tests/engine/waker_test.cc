@@ -31,6 +31,7 @@ class WakerSocket {
         image.id = waker.next_id();
         log.id = waker.next_id();
         facts.leaves.store(1);
+        facts.read_end.store(abi::kNoPosition);
         header->final.store(abi::kNoPosition);
         waker.read_from_image(key, header.get(), &image);
     }
@@ -180,6 +181,20 @@ TEST_F(WakerTest, GracefulEndWaitsUntilEverythingIsRead) {
     ASSERT_TRUE(WakerSocket::wait_for(socket.image.is_armed));
     EXPECT_FALSE(socket.is_readable());
     socket.app.consumed.store(64);
+    waker_->check(1);
+    EXPECT_TRUE(socket.is_readable(kDeadlineMs));
+}
+
+TEST_F(WakerTest, AReaderThatWasSentAwayIsAtItsEndWhereTheImageGoesOn) {
+    WakerSocket socket(*waker_, 1);
+    socket.publish(128);
+    socket.app.consumed.store(64);
+    socket.app.seen.store(128);
+    socket.arm(abi::kWantRead);
+    ASSERT_TRUE(WakerSocket::wait_for(socket.image.is_armed));
+    EXPECT_FALSE(socket.is_readable());
+    socket.facts.read_end.store(64);
+    socket.facts.has_ended.store(1);
     waker_->check(1);
     EXPECT_TRUE(socket.is_readable(kDeadlineMs));
 }

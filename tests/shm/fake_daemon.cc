@@ -180,6 +180,7 @@ FakeSocket& FakeDaemon::open(const abi::SocketBody& kind, Reply& reply) {
     s.app = &app_->at<abi::AppSegment>()->sockets[s.id];
     s.facts->phase = static_cast<uint32_t>(Phase::kOpen);
     s.facts->direction = XY_BOTH;
+    s.facts->read_end = abi::kNoPosition;
     s.facts->generation = s.facts->generation + 1;
     s.name.length = sizeof(sockaddr_in);
     auto& in = reinterpret_cast<sockaddr_in&>(s.name.address);

@@ -36,7 +36,7 @@ class ImageReading : public testing::Test {
         reply.cell_bytes = kCellBytes;
         reply.cells_log2 = 6;
         reply.flags = flags;
-        EXPECT_TRUE(reader.open(std::move(mapping), reply));
+        EXPECT_TRUE(reader.open(std::move(mapping), reply, &read_end));
     }
     ~ImageReading() override { reader.close(); }
 
@@ -56,6 +56,7 @@ class ImageReading : public testing::Test {
         return outcome;
     }
 
+    std::atomic<abi::Position> read_end{abi::kNoPosition};
     FakeImage image;
     ImageReader reader;
     Received received;
@@ -106,6 +107,39 @@ TEST_F(ReliableReading, TheLastRecordOfAFullCellLeavesTheReaderAtTheNextOne) {
     std::string text;
 
     EXPECT_EQ(receive(text), Outcome::kTaken);
+
+    EXPECT_TRUE(reader.is_at_final());
+}
+
+TEST_F(ReliableReading, ReadingEndsWhereItsOwnEndIsThoughTheImageGoesOn) {
+    put(0, 0, "first");
+    put(0, 16, "second");
+    put(0, 32, std::string(40, 'c'));
+    publish(position(0, 80));
+    std::string text;
+    EXPECT_EQ(receive(text), Outcome::kTaken);
+    EXPECT_FALSE(reader.is_at_final());
+
+    read_end = position(0, 56);  // in the middle of the third
+
+    EXPECT_FALSE(reader.is_at_final());
+    EXPECT_EQ(receive(text), Outcome::kTaken);
+    EXPECT_EQ(text, "second");
+    EXPECT_EQ(receive(text), Outcome::kNone);
+    EXPECT_TRUE(reader.is_at_final());
+    EXPECT_GE(reader.position(), position(0, 56)) << "the engine must learn that all was read";
+    EXPECT_EQ(receive(text), Outcome::kNone);
+}
+
+TEST_F(ReliableReading, AMessageThatCrossesItsOwnEndIsNotHandedOutInPart) {
+    put(0, 0, std::string(248, 'a'), kRecordBegin);
+    image.close_cell(0, 256, position(1, 0), 0);
+    put(1, 0, "end", kRecordEnd);
+    publish(position(1, 16));
+    read_end = position(1, 0);
+    std::string text;
+
+    EXPECT_EQ(receive(text), Outcome::kNone);
 
     EXPECT_TRUE(reader.is_at_final());
 }

@@ -178,17 +178,55 @@ TEST_F(Ending, ClosingAHandleSendsThatLeafAway_W101) {
     expect_nothing_left();
 }
 
-TEST_F(Ending, ALeafSentAwayAloneFromASharedImageIsAborted_W101) {
+TEST_F(Ending, ALeafSentAwayAloneReadsUpToThereWhileTheImageGoesOn_W101_W165) {
     start();
     root.commit(s, abi::position(2, 0));
     w.carry();
     EXPECT_EQ(root.close(f1), 0);
     w.run();
-    EXPECT_EQ(one.end_code(l1), ECONNABORTED);
+    EXPECT_EQ(one.end_code(l1), 0);
+    EXPECT_EQ(one.facts(l1).read_end, abi::position(2, 0));
+    EXPECT_EQ(one.reader(l1)->image->final, abi::kNoPosition);
     EXPECT_EQ(two.end_code(l2), -1);
+    EXPECT_EQ(two.facts(l2).read_end, abi::kNoPosition);
     root.commit(s, abi::position(6, 0));
     w.carry();
     EXPECT_EQ(two.reader(l2)->image->published, abi::position(6, 0));
+    ASSERT_NE(one.reader(l1), nullptr) << "what it was sent is still its";
+    one.reader(l1)->consumed = abi::position(2, 0);
+    w.pass(100);
+    EXPECT_EQ(one.reader(l1), nullptr) << "it no longer holds the image";
+    EXPECT_EQ(one.end_code(l1), 0);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, ALeafSentAwayThatReadsNothingHoldsTheOthersUpNoLongerThanASlowOne_W101) {
+    start();
+    root.commit(s, abi::position(2, 0));
+    w.carry();
+    EXPECT_EQ(root.close(f1), 0);
+    w.run();
+    root.commit(s, abi::cell_start(800));
+    w.carry();
+    two.reader(l2)->consumed = abi::cell_start(800);
+    w.pass(2000);
+    EXPECT_EQ(one.end_code(l1), ECONNABORTED);
+    EXPECT_EQ(one.reader(l1), nullptr);
+    EXPECT_EQ(two.end_code(l2), -1);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, ALeafSentAwayWithDisconnectDataHasConfirmedWhenItHasReadUpToThere_W235) {
+    start();
+    root.commit(s, abi::position(2, 0));
+    w.carry();
+    EXPECT_EQ(root.s().send_disconnect(*root.app, f1, abi::BlobBody{}).error, 0);
+    w.run();
+    EXPECT_EQ(one.end_code(l1), 0);
+    EXPECT_EQ(root.end_code(f1), -1);
+    one.reader(l1)->consumed = abi::position(2, 0);
+    w.pass(100);
+    EXPECT_EQ(root.end_code(f1), 0);
     expect_nothing_left();
 }
 
