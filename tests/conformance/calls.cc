@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -131,6 +132,13 @@ int64_t now_ms() {
 }
 
 }  // namespace
+
+Protocols protocols() {
+    Protocols out;
+    out.entries[0].size = sizeof out.entries[0];
+    out.count = std::clamp(xy_enum_protocols(out.entries, std::size(out.entries)), 0, 64);
+    return out;
+}
 
 Joined join(int s, const Address& name, const JoinWish& wish) {
     auto callee = std::make_unique<Callee>();

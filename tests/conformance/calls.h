@@ -115,7 +115,17 @@ struct Events : Done {
     bool has(unsigned event) const { return (events & event) != 0; }
 };
 
+/// What xy_enum_protocols told.
+struct Protocols {
+    int count = 0;
+    xy_protocol entries[64];
+    const xy_protocol* begin() const { return entries; }
+    const xy_protocol* end() const { return entries + count; }
+};
+
 namespace calls {
+
+Protocols protocols();
 
 Joined join(int s, const Address& name, const JoinWish& wish);
 /// The callee data of a nonblocking join of this process: what its buffer holds now.

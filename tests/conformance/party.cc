@@ -163,19 +163,16 @@ bool Party::is_quiet(int s, Where where) {
     return run([=] { return !calls::await_readable(s, kQuietMs); }, where);
 }
 
+Protocols Party::protocols(Where where) {
+    return run([] { return calls::protocols(); }, where);
+}
+
 uint32_t Party::capabilities(const Kind& kind, Where where) {
-    return run(
-        [=] {
-            xy_protocol entries[64];
-            entries[0].size = sizeof entries[0];
-            const int n = xy_enum_protocols(entries, 64);
-            for (int i = 0; i < n; ++i)
-                if (entries[i].family == kind.family && entries[i].type == (kind.type & ~SOCK_NONBLOCK) &&
-                    entries[i].protocol == kind.protocol)
-                    return entries[i].capabilities;
-            return 0U;
-        },
-        where);
+    for (const xy_protocol& entry : protocols(where))
+        if (entry.family == kind.family && entry.type == (kind.type & ~SOCK_NONBLOCK) &&
+            entry.protocol == kind.protocol)
+            return entry.capabilities;
+    return 0;
 }
 
 }  // namespace xylem::conformance

@@ -64,6 +64,7 @@ class Party : public Process {
     Events await(int s, unsigned wanted, Where where = Where::current());
     /// Whether nothing is recorded on `s` (or, without a mask, nothing to take) within the quiet period.
     bool is_quiet(int s, Where where = Where::current());
+    Protocols protocols(Where where = Where::current());
     /// XY_CAP_* of the protocol entry; 0: there is none.
     uint32_t capabilities(const Kind& kind, Where where = Where::current());
 
