@@ -11,6 +11,76 @@ std::string example_value(const Key& key) {
 
 std::string_view flag_cell(const Key& key) { return key.flag.empty() ? "–" : key.flag; }
 
+/// Text lines of a manual page, one sentence each, with nothing in them that roff would take for a request.
+std::string roff(std::string_view text) {
+    std::string out;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const bool begins_line = out.empty() || out.back() == '\n';
+        if (begins_line && (text[i] == '.' || text[i] == '\'')) out += "\\&";
+        if (text[i] == '\\')
+            out += "\\e";
+        else if (text[i] == ' ' && i > 0 && text[i - 1] == '.')
+            out += '\n';
+        else
+            out += text[i];
+    }
+    return out;
+}
+
+constexpr std::string_view kManualHead = R"(.\" SPDX-License-Identifier: Apache-2.0
+.\" Made from control/config/key_table.cc: ninja config-pages
+.Dd November 20, 2026
+.Dt XYLEMD.TOML 5
+.Os Xylem
+.Sh NAME
+.Nm xylemd.toml
+.Nd configuration of the Xylem daemon
+.Sh DESCRIPTION
+.Xr xylemd 8
+reads the file that
+.Fl -config
+names.
+It is TOML: one
+.Li key = value
+on a line, texts in double quotes, lists in brackets, comments after #.
+Options override it, and what neither says has its default.
+.Pp
+A key that is unknown, of the wrong type or outside its limits ends the start with status 2.
+One line on standard error names it, its file and line, and the cure.
+.Bl -tag -width Ds
+)";
+
+constexpr std::string_view kManualTail = R"(.El
+.Ss Peers
+A
+.Li [[peer]]
+entry names a daemon whose signalling does not listen on our own
+.Li signal_port .
+There may be any number, one for each address.
+Both keys are needed.
+.Bl -tag -width Ds
+.It Li address
+Its IPv4 or IPv6 address, as text.
+.It Li signal_port
+Its TCP port, 1 to 65535.
+.El
+.Sh EXAMPLES
+.Bd -literal -offset indent
+ports = ["af_xdp:eth0"]
+idle = "busy"
+lcores = "3"
+allow_uids = [0, 1000]
+
+[[peer]]
+address = "192.0.2.7"
+signal_port = 7480
+.Ed
+.Sh SEE ALSO
+.Xr xy_setsockopt 3 ,
+.Xr xylem 7 ,
+.Xr xylemd 8
+)";
+
 }  // namespace
 
 std::string example_text() {
@@ -55,6 +125,17 @@ std::string reference_text() {
            "on our own\n"
            "`signal_port`.\n\n"
            "Flags without a key: `--config FILE`, `--help`, `--version`.\n";
+}
+
+std::string manual_text() {
+    std::string out(kManualHead);
+    for (const Key& key : keys()) {
+        out.append(".It Li ").append(key.name).append("\n").append(roff(key.about)).append("\n.Pp\n");
+        out.append("Unit: ").append(roff(key.unit)).append(".\nDefault: ").append(roff(default_of(key)));
+        out.append(".\nLimits: ").append(roff(limits_of(key))).append(".\n");
+        if (!key.flag.empty()) out.append("Option:\n.Fl ").append(key.flag.substr(1)).append(" .\n");
+    }
+    return out.append(kManualTail);
 }
 
 }  // namespace xylem::config

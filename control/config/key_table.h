@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of configuration keys: type, unit, limits and meaning of each, and how it gets into a Config and out again.
-// Everything that lists keys (flags, effective configuration, xylemd.toml.example, docs/configuration.md) is made from
-// it.
+// Everything that lists keys (flags, effective configuration, xylemd.toml.example, docs/configuration.md,
+// xylemd.toml(5)) is made from it.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -58,5 +58,8 @@ std::string example_text();
 
 /// Text of docs/configuration.md.
 std::string reference_text();
+
+/// Text of docs/man/xylemd.toml.5.
+std::string manual_text();
 
 }  // namespace xylem::config

@@ -6,12 +6,13 @@
 #include "control/config/key_table.h"
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        std::fputs("usage: print_pages EXAMPLE REFERENCE\n", stderr);
+    if (argc != 4) {
+        std::fputs("usage: print_pages EXAMPLE REFERENCE MANUAL\n", stderr);
         return 2;
     }
-    std::ofstream example(argv[1]), reference(argv[2]);
+    std::ofstream example(argv[1]), reference(argv[2]), manual(argv[3]);
     example << xylem::config::example_text() << std::flush;
     reference << xylem::config::reference_text() << std::flush;
-    return example && reference ? 0 : 1;
+    manual << xylem::config::manual_text() << std::flush;
+    return example && reference && manual ? 0 : 1;
 }

@@ -252,6 +252,7 @@ TEST(Config, TheEffectiveConfigurationNamesEveryKeyAndTlsOff) {
 TEST(ExampleFile, IsWhatTheKeyTableSays) {
     EXPECT_EQ(text_of_source("xylemd.toml.example"), example_text()) << "refresh it: ninja config-pages";
     EXPECT_EQ(text_of_source("docs/configuration.md"), reference_text()) << "refresh it: ninja config-pages";
+    EXPECT_EQ(text_of_source("docs/man/xylemd.toml.5"), manual_text()) << "refresh it: ninja config-pages";
 }
 
 TEST(ExampleFile, AsItStandsItChangesNothing) {
