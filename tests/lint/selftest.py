@@ -14,6 +14,7 @@ import invariants  # noqa: E402
 import layering  # noqa: E402
 import links  # noqa: E402
 import machine_paths  # noqa: E402
+import man  # noqa: E402
 import spdx  # noqa: E402
 
 TAG = "SPDX-License" + "-Identifier: "
@@ -120,12 +121,13 @@ class Spdx(Lint):
         self.write("x.bpf.c", f"// {TAG}BSD-2-Clause OR GPL-2.0-only\n")
         self.write("dataplane/xdp/abi.h", f"// {TAG}Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause\n")
         self.write("api.h", f"/* {TAG}Apache-2.0 */\n")
+        self.write("docs/man/a.3", f'.\\" {TAG}Apache-2.0\n')
         self.write("writes_a_file.cc", f'// {TAG}Apache-2.0\n"# {TAG}Apache-2.0\\n"\n')
         self.assert_clean(spdx)
 
     def test_missing_double_foreign_and_late_lines_are_named(self):
         for name, text in [("a.cc", ""), ("run", "#!/bin/sh\n"), ("a.h", f"// {TAG}Apache-2.0\n" * 2),
-                           ("a.py", f"# {TAG}MIT\n"), ("x.bpf.c", f"// {TAG}Apache-2.0\n"),
+                           ("a.py", f"# {TAG}MIT\n"), ("a.3", ".Dd x\n"), ("x.bpf.c", f"// {TAG}Apache-2.0\n"),
                            ("a.hpp", f"// {TAG}Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause\n"), ("a.map", "\n" * 9 + f"# {TAG}Apache-2.0\n")]:
             with self.subTest(name=name):
                 self.write(name, text)
@@ -184,6 +186,78 @@ class Invariants(Lint):
         self.assert_one(invariants, "invariant 7")
         self.write("tests/hosts/b_test.py", "# Invariant 7")
         self.assert_clean(invariants)
+
+
+class Man(Lint):
+    PAGE = """.Dd November 20, 2026
+.Dt XY_GO 3
+.Os Xylem
+.Sh NAME
+.Nm xy_go
+.Nd go
+.Sh LIBRARY
+Xylem
+.Sh SYNOPSIS
+.Ft int
+.Fn xy_go "int s" "const char *to"
+.Sh DESCRIPTION
+.Dv XY_FAR .
+.Bd -literal
+struct xy_way {
+    int steps;
+};
+.Ed
+.Sh RETURN VALUES
+0.
+.Sh ERRORS
+.Er EINVAL .
+.Sh SEE ALSO
+.Xr cat 1
+.Sh STANDARDS
+W-001.
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.write("shim/xylem.map", "X {\n    xy_go;\n};\n")
+        self.write("docs/winsock.md", "| W-001 | a row |\n")
+        self.write("include/xylem/a.h", "#define XY_FAR 1 /* m */\nstruct xy_way {\n    int steps; /* m */\n};\n"
+                                        "int xy_go(int s,\n          const char* to);\n")
+        self.write("docs/man/meson.build", "pages = {\n  'xy_go.3': [],\n}\n")
+        self.write("docs/man/xy_go.3", self.PAGE)
+
+    def test_a_page_that_fits_the_headers_passes(self):
+        self.assert_clean(man)
+
+    def test_what_does_not_fit_is_named(self):
+        for old, new, word in [('"int s"', '"long s"', "xy_go(long s"), ("XY_FAR .", "XY_FAR , XY_FARTHER .", "XY_FARTHER"),
+                               ("int steps;", "long steps;", "struct xy_way"), ("EINVAL", "EINVALID", "EINVALID"),
+                               (".Xr cat 1", ".Xr xy_go 7", "xy_go(7)"), ("W-001", "W-002", "W-002"),
+                               (".Sh RETURN VALUES", ".Sh EXAMPLES", "RETURN VALUES")]:
+            with self.subTest(word=word):
+                self.write("docs/man/xy_go.3", self.PAGE.replace(old, new, 1))
+                self.assertTrue([v for v in man.check(self.root) if word in v], word)
+
+    def test_what_has_no_page_is_named(self):
+        self.write("shim/xylem.map", "X {\n    xy_go;\n    xy_stay;\n};\n")
+        self.assert_one(man, "xy_stay has no page")
+        self.write("shim/xylem.map", "X {\n};\n")
+        self.assert_one(man, "xy_go is not in shim/xylem.map")
+
+    def test_a_constant_that_no_page_tells_of_is_named(self):
+        self.write("include/xylem/b.h", "#define XY_NEW 2\n")
+        self.assert_one(man, "XY_NEW")
+
+    def test_names_that_are_not_installed_are_named(self):
+        self.write("docs/man/meson.build", "pages = {\n  'xy_go.3': ['xy_walk'],\n}\n")
+        self.assert_one(man, "xy_walk")
+        self.write("docs/man/meson.build", "pages = {\n}\n")
+        self.assert_one(man, "xy_go.3 is not listed")
+
+    @unittest.skipUnless(man.has_mandoc(), "no mandoc")
+    def test_what_mandoc_warns_of_is_named(self):
+        self.write("docs/man/xy_go.3", self.PAGE.replace("0.\n", ".Zz\n"))
+        self.assert_one(man, "unknown macro")
 
 
 class MachinePaths(Lint):

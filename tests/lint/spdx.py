@@ -8,13 +8,14 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from tracked import read, run, tracked_files  # noqa: E402
 
-ENDINGS = (".c", ".cc", ".h", ".hpp", ".py", ".sh", ".proto", ".def", ".map", ".toml", ".in", ".supp", ".example")
+ENDINGS = (".c", ".cc", ".h", ".hpp", ".py", ".sh", ".proto", ".def", ".map", ".toml", ".in", ".supp", ".example",
+           ".1", ".3", ".5", ".7", ".8")
 NAMES = ("meson.build", "meson_options.txt", ".clang-format", ".clang-tidy")
 LICENCES = {"Apache-2.0"}
 BPF_LICENCES = {"BSD-2-Clause OR GPL-2.0-only", "GPL-2.0-only OR BSD-2-Clause"}
 # Headers beside a BPF program may be shared with it, and then carry both sides' licences.
 SHARED_LICENCES = LICENCES | {"Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause"}
-TAG = re.compile(r"^\s*(?://|/\*|#|\*)\s*SPDX-License-Identifier: (.+?)\W*$", re.M)
+TAG = re.compile(r"^\s*(?://|/\*|#|\*|\.\\\x22)\s*SPDX-License-Identifier: (.+?)\W*$", re.M)
 
 
 def is_ours_to_mark(root, name):
