@@ -150,7 +150,8 @@ bool Connection::is_beyond_limit(const abi::RequestHeader& header) const {
         const auto socket = app_->sockets.find(header.socket);
         makes_socket = socket != app_->sockets.end() && socket->second->role == session::Role::kRoot;
     }
-    return makes_socket && owner_->n_sockets_of && owner_->n_sockets_of(uid_) >= owner_->config.max_sockets_per_uid;
+    return makes_socket && uid_ != owner_->config.owner_uid && owner_->n_sockets_of &&
+           owner_->n_sockets_of(uid_) >= owner_->config.max_sockets_per_uid;
 }
 
 void Connection::reply(uint64_t sequence, const Reply& answer) {

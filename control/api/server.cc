@@ -154,7 +154,8 @@ class Server::Listener : public std::enable_shared_from_this<Listener> {
         const auto is_theirs = [&](const auto& entry) { return entry.second->uid() == uid; };
         const auto n_theirs = std::count_if(connections_.begin(), connections_.end(), is_theirs);
         return connections_.size() < kMaxConnections &&
-               static_cast<size_t>(n_theirs) < owner_->config.max_connections_per_uid;
+               (uid == owner_->config.owner_uid ||
+                static_cast<size_t>(n_theirs) < owner_->config.max_connections_per_uid);
     }
 
     size_t n_sockets_of(uint32_t uid) const {

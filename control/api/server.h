@@ -23,7 +23,9 @@ struct ServerConfig {
     std::string path;                  // of the socket; its folder is there
     std::vector<uint32_t> allow_uids;  // who may attach; empty: everyone. root always may
     std::string version;
-    // What one user's applications may take of the daemon's descriptors together, so that others can still attach.
+    // What one user's applications may take of the daemon's descriptors together, so that others can still attach. The
+    // daemon's own user, who could as well stop it, is not limited.
+    uint32_t owner_uid = ~0U;
     size_t max_connections_per_uid = 1024;
     size_t max_sockets_per_uid = 16384;
     std::function<void(const std::string&)> notice;  // something that the operator should read; may be empty

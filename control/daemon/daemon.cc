@@ -50,16 +50,13 @@ session::Settings session_settings(const config::Config& config) {
     return out;
 }
 
-/// The daemon of the system serves many users: none of them gets more than about a quarter of its descriptors (two per
-/// socket, some for each application). A user's own daemon serves him alone.
+/// No other user gets more than about a quarter of the descriptors (two per socket, some for each application).
 api::ServerConfig server_config(const config::Config& config) {
     api::ServerConfig out{.path = config.socket, .allow_uids = config.allow_uids, .version = XYLEM_VERSION};
     out.notice = [](const std::string& sentence) { log::warn("api", sentence); };
     rlimit descriptors{};
-    if (geteuid() != 0 || getrlimit(RLIMIT_NOFILE, &descriptors) != 0) {
-        out.max_connections_per_uid = out.max_sockets_per_uid = SIZE_MAX;
-        return out;
-    }
+    out.owner_uid = geteuid();
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return out;
     out.max_connections_per_uid = std::min<size_t>(out.max_connections_per_uid, descriptors.rlim_cur / 32);
     out.max_sockets_per_uid = std::min<size_t>(out.max_sockets_per_uid, descriptors.rlim_cur / 8);
     return out;

@@ -372,6 +372,18 @@ TEST_F(Api, OneUsersConnectionsAreLimited_Invariant3) {
     }));
 }
 
+TEST_F(Api, TheDaemonsOwnUserIsNotLimited) {
+    config.max_connections_per_uid = config.max_sockets_per_uid = 1;
+    config.owner_uid = ::geteuid();
+    open();
+    Client one(path), two(path);
+    for (Client* client : {&one, &two}) {
+        ASSERT_EQ(ask(*client, abi::Op::kAttach).error, 0);
+        open_socket(*client, XY_C_ROOT | XY_D_ROOT);
+        open_socket(*client, XY_C_LEAF | XY_D_LEAF);
+    }
+}
+
 TEST_F(Api, OneUsersSocketsAreLimitedOverAllHisApplications_Invariant3) {
     config.max_sockets_per_uid = 3;
     open();
