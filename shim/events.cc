@@ -47,6 +47,14 @@ bool has_closed(Socket& s, int& error) {
     return true;
 }
 
+// Gracefully over, with whole messages still to be read: FD_CLOSE is not due, and the next receive looks again.
+bool must_read_first(Socket& s) {
+    if (end_of(s) != 0 || !may_read(s)) return false;
+    Lock lock(s.receive_mutex);
+    s.receiver.prepare(s);
+    return s.receiver.is_at_end_shared() && !s.receiver.is_at_end(s);
+}
+
 bool holds(Socket& s, unsigned bit, int& error) {
     error = 0;
     switch (bit) {
@@ -64,6 +72,7 @@ bool holds(Socket& s, unsigned bit, int& error) {
             const uint32_t changes = s.engine->qos_changes.load(std::memory_order_acquire);
             if (changes == s.events.qos_seen) return false;
             s.events.qos_seen = changes;
+            s.app->qos_seen.store(changes, std::memory_order_release);
             error = s.engine->qos_code.load(std::memory_order_relaxed);
             return true;
         }
@@ -86,7 +95,7 @@ uint8_t interests_of(Socket& s) {
         !s.is_branch && s.engine->connect_done.load(std::memory_order_acquire) != s.events.connects_seen;
     if ((enabled & XY_FD_CONNECT) != 0 && has_outcome) interests |= abi::kWantConnect;
     if ((enabled & (XY_FD_CONNECT | XY_FD_WRITE)) != 0 && is_join_under_way(s)) interests |= abi::kWantConnect;
-    if ((enabled & XY_FD_CLOSE) != 0) interests |= abi::kWantClose;
+    if ((enabled & XY_FD_CLOSE) != 0 && !must_read_first(s)) interests |= abi::kWantClose;
     if ((enabled & XY_FD_WRITE) != 0 && may_write(s) && is_open && is_connected(s)) interests |= abi::kWantWrite;
     if ((enabled & XY_FD_QOS) != 0) interests |= abi::kWantQos;
     return interests;

@@ -31,7 +31,10 @@ class Receiving {
     ~Receiving() {
         if (socket_ == nullptr) return;
         Socket& s = *socket_;
-        if (s.events.mask.load(std::memory_order_relaxed) == 0 || !(is_empty_ || has_events_)) {
+        const uint32_t mask = s.events.mask.load(std::memory_order_relaxed);
+        // The last message of a session that is over may have been taken just now.
+        const bool may_close = (mask & XY_FD_CLOSE) != 0 && s.engine->has_ended.load(std::memory_order_relaxed) != 0;
+        if (mask == 0 || !(is_empty_ || has_events_ || may_close)) {
             s.receive_mutex.unlock();
             return;
         }

@@ -187,6 +187,7 @@ Socket* adopt(Attachment* attachment, uint32_t id, int fd, const Socket* like) {
     s->events.event_fd = -1, s->events.enabled = s->events.recorded = 0;
     s->events.connects_seen = s->engine->connect_done.load(std::memory_order_relaxed);
     s->events.qos_seen = s->engine->qos_changes.load(std::memory_order_relaxed);
+    s->app->qos_seen.store(s->events.qos_seen, std::memory_order_release);
     return s;
 }
 

@@ -144,10 +144,12 @@ abi::Position Waker::end_of_reading(const Sleeper& s) {
     return std::min(s.facts->read_end.load(std::memory_order_acquire), s.image->final.load(std::memory_order_acquire));
 }
 
-bool Waker::is_at_end(const Sleeper& s) {
+/// It has ended, and nothing more comes. Whether what is there was all read, the shim knows: what is left may be a
+/// message that its sender did not finish.
+bool Waker::is_all_there(const Sleeper& s) {
     if (s.facts->has_ended.load(std::memory_order_acquire) == 0) return false;
     if (s.facts->close_error.load(std::memory_order_relaxed) != 0 || s.image == nullptr) return true;
-    return s.app->consumed.load(std::memory_order_relaxed) >= end_of_reading(s);
+    return s.image->published.load(std::memory_order_acquire) >= end_of_reading(s);
 }
 
 bool Waker::has_something_to_read(const Sleeper& s) {
@@ -156,13 +158,11 @@ bool Waker::has_something_to_read(const Sleeper& s) {
             std::max(s.app->consumed.load(std::memory_order_relaxed), s.app->seen.load(std::memory_order_relaxed));
         const abi::Position published = s.image->published.load(std::memory_order_acquire);
         if (published > seen) return true;
-        // A message that its sender did not finish stays unread: the reader passes over it when it looks again.
-        if (s.facts->has_ended.load(std::memory_order_acquire) != 0 && published >= end_of_reading(s)) return true;
     }
     if (s.inbox != nullptr &&
         s.inbox->head.load(std::memory_order_acquire) != s.inbox_app->tail.load(std::memory_order_relaxed))
         return true;
-    return is_at_end(s);
+    return is_all_there(s);
 }
 
 bool Waker::has_room(const Sleeper& s) {
@@ -183,9 +183,10 @@ uint8_t Waker::holding(const Sleeper& s) {
         s.facts->phase.load(std::memory_order_acquire) != static_cast<uint32_t>(abi::Phase::kJoining) &&
         s.facts->connect_done.load(std::memory_order_acquire) != 0)
         held |= abi::kWantConnect;
-    if ((s.interests & abi::kWantClose) != 0 && is_at_end(s)) held |= abi::kWantClose;
+    if ((s.interests & abi::kWantClose) != 0 && is_all_there(s)) held |= abi::kWantClose;
     if ((s.interests & abi::kWantWrite) != 0 && has_room(s)) held |= abi::kWantWrite;
-    if ((s.interests & abi::kWantQos) != 0 && s.facts->qos_changes.load(std::memory_order_acquire) != s.qos_seen)
+    if ((s.interests & abi::kWantQos) != 0 &&
+        s.facts->qos_changes.load(std::memory_order_acquire) != s.app->qos_seen.load(std::memory_order_relaxed))
         held |= abi::kWantQos;
     return held;
 }
@@ -260,7 +261,6 @@ void Waker::serve_armed_bytes(Sleeper& sleeper) {
         epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = sleeper.key}};
         epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, sleeper.fd, &event);
     }
-    sleeper.qos_seen = sleeper.facts->qos_changes.load(std::memory_order_relaxed);
     arm(sleeper, bytes[n - 1]);
 }
 

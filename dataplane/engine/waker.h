@@ -67,7 +67,6 @@ class Waker {
         int fd = -1;
         SocketKey key = 0;
         uint8_t interests = 0;
-        uint32_t qos_seen = 0;
         const abi::EngineSocket* facts = nullptr;
         const abi::AppSocket* app = nullptr;
         const abi::ImageHeader* image = nullptr;
@@ -91,7 +90,7 @@ class Waker {
     static uint8_t holding(const Sleeper&);
     static bool has_something_to_read(const Sleeper&);
     static abi::Position end_of_reading(const Sleeper&);
-    static bool is_at_end(const Sleeper&);
+    static bool is_all_there(const Sleeper&);
     static bool has_room(const Sleeper&);
 
     std::mutex mutex_;  // sleepers_ and subscribers_: control and waker threads; never the worker

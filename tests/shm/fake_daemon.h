@@ -75,7 +75,6 @@ struct FakeSocket {
     abi::SocketBody kind{};
     int fd = -1;  // the daemon's end
     uint8_t interests = 0;
-    uint32_t qos_seen = 0;
     abi::EngineSocket* facts = nullptr;
     abi::AppSocket* app = nullptr;
     abi::AddressBody name{}, peer{};
@@ -163,6 +162,7 @@ class FakeDaemon {
     void close_socket(FakeSocket& s, bool is_abortive);
     FakeSocket* listener_at(const abi::AddressBody& name);
     void join(FakeSocket& s, const abi::JoinBody& body, Reply& reply);
+    void cancel_join(FakeSocket& s, Reply& reply);
     void take(FakeSocket& s, Reply& reply);
     void decide(FakeSocket& s, const abi::AcceptDecideBody& body, Reply& reply);
     void connect(FakeSocket& root, FakeSocket& branch, FakeSocket& member, uint32_t flags, bool asked_by_root);

@@ -148,16 +148,14 @@ void FakeDaemon::read_interests(FakeSocket& s) {
     uint8_t bytes[64];
     const ssize_t n = recv(s.fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n > 0) s.interests = bytes[n - 1];
-    if (n > 0) s.qos_seen = s.facts->qos_changes;
     if (n == 0) close(std::exchange(s.fd, -1));
 }
 
 bool FakeDaemon::holds(const FakeSocket& s) const {
-    const bool is_at_end = s.facts->has_ended != 0 && (s.facts->close_error != 0 || s.image == nullptr ||
-                                                       s.app->consumed >= s.image->header().final);
+    const bool is_all_there = s.facts->has_ended != 0 && (s.facts->close_error != 0 || s.image == nullptr ||
+                                                          s.image->published >= s.image->header().final);
     if ((s.interests & abi::kWantRead) != 0) {
-        const bool has_ended = s.facts->has_ended != 0;
-        if (is_at_end || (has_ended && s.image->published >= s.image->header().final)) return true;
+        if (is_all_there) return true;
         if (s.image != nullptr && s.image->published > std::max(s.app->consumed.load(), s.app->seen.load()))
             return true;
         if (s.inbox_engine != nullptr &&
@@ -168,14 +166,14 @@ bool FakeDaemon::holds(const FakeSocket& s) const {
     if ((s.interests & abi::kWantConnect) != 0 && s.facts->connect_done != 0 && s.facts->is_joining == 0 &&
         s.facts->phase != static_cast<uint32_t>(abi::Phase::kJoining))
         return true;
-    if ((s.interests & abi::kWantClose) != 0 && is_at_end) return true;
+    if ((s.interests & abi::kWantClose) != 0 && is_all_there) return true;
     if ((s.interests & abi::kWantWrite) != 0) {
         if (s.log == nullptr || s.facts->send_error != 0 || s.facts->has_ended != 0 || s.facts->leaves == 0)
             return true;
         const uint64_t commit = cell_of(s.log->at<abi::LogHeader>()->commit);
         if (cell_of(s.facts->limit) >= commit + s.geometry.cells() / 4 + 2) return true;
     }
-    return (s.interests & abi::kWantQos) != 0 && s.facts->qos_changes != s.qos_seen;
+    return (s.interests & abi::kWantQos) != 0 && s.facts->qos_changes != s.app->qos_seen;
 }
 
 void FakeDaemon::serve_interests() {

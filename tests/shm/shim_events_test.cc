@@ -88,6 +88,74 @@ TEST_F(ShimEvents, ReadIsRecordedOnceUntilTheNextReceive) {
     EXPECT_FALSE(is_readable(p.leaf, 0));
 }
 
+TEST_F(ShimEvents, CloseAloneIsToldThoughTheLastMessageIsUnfinished) {
+    const Pair p = make_pair(SOCK_RDM);
+    ASSERT_EQ(xy_event_select(p.leaf, -1, XY_FD_CLOSE), 0);
+    send_text(p.root, "whole");
+    ASSERT_TRUE(eventually([&] { return receive_text(p.leaf) == "whole"; }));
+    ASSERT_FALSE(is_readable(p.leaf, 0));
+
+    daemon.locked([&] {
+        FakeImage& image = *daemon.nth(1).image;
+        const uint32_t offset = abi::offset_of(image.published);
+        FakeDaemon::put_record(image.cell(0) + offset, 3, abi::kRecordMessage, abi::kRecordBegin, "cut");
+        image.published += 16;
+        image.header().published = image.published;
+        image.header().final = image.published;
+        daemon.end(daemon.nth(1), 0);
+    });
+
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    const xy_events events = take_events(p.leaf);
+    EXPECT_EQ(events.events, uint32_t{XY_FD_CLOSE});
+    EXPECT_EQ(events.error[XY_FD_CLOSE_BIT], 0);
+}
+
+TEST_F(ShimEvents, CloseAloneComesWithTheLastReceiveAndDoesNotSpin_W165) {
+    const Pair p = make_pair(SOCK_RDM);
+    send_text(p.root, "one");
+    send_text(p.root, "two");
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    ASSERT_EQ(xy_event_select(p.leaf, -1, XY_FD_CLOSE), 0);
+    ASSERT_EQ(xy_close(p.root), 0);
+
+    // A look that finds messages to be read first leaves the descriptor quiet.
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    EXPECT_EQ(take_events(p.leaf).events, 0U);
+    EXPECT_FALSE(is_readable(p.leaf, 20));
+    EXPECT_EQ(receive_text(p.leaf), "one");
+    EXPECT_FALSE(is_readable(p.leaf, 20));
+    EXPECT_EQ(receive_text(p.leaf), "two");
+
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    EXPECT_EQ(take_events(p.leaf).events, uint32_t{XY_FD_CLOSE});
+}
+
+TEST_F(ShimEvents, AQosChangeIsRecordedOncePerChangeAndNeverMissed_W148) {
+    const Pair p = make_pair(SOCK_RDM);
+    ASSERT_EQ(xy_event_select(p.leaf, -1, XY_FD_QOS), 0);
+    const auto change = [&] {
+        daemon.locked([&] {
+            daemon.nth(1).facts->qos_code = XY_QOS_ADMISSION_FAILURE;
+            daemon.nth(1).facts->qos_changes = daemon.nth(1).facts->qos_changes + 1;
+        });
+    };
+    for (int i = 0; i < 50; ++i) {
+        change();
+        ASSERT_TRUE(is_readable(p.leaf, 10000)) << i;
+        ASSERT_EQ(take_events(p.leaf).events, uint32_t{XY_FD_QOS});
+        ASSERT_EQ(take_events(p.leaf).events, 0U);
+        change();  // before it is enabled again
+        ASSERT_FALSE(is_readable(p.leaf, 0)) << i;
+        xy_qos qos;
+        ASSERT_EQ(xy_ioctl(p.leaf, XY_SIO_GET_QOS, nullptr, 0, &qos, sizeof qos, nullptr), 0);
+        ASSERT_TRUE(is_readable(p.leaf, 10000)) << i;
+        ASSERT_EQ(take_events(p.leaf).events, uint32_t{XY_FD_QOS});
+        ASSERT_EQ(xy_ioctl(p.leaf, XY_SIO_GET_QOS, nullptr, 0, &qos, sizeof qos, nullptr), 0);
+        ASSERT_FALSE(is_readable(p.leaf, 0)) << i;
+    }
+}
+
 TEST_F(ShimEvents, RegisteringMakesTheSocketNonblockingForAsLongAsItLasts) {
     const Pair p = make_pair(SOCK_RDM, true);
     const int blocking = 0;

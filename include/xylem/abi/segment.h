@@ -129,7 +129,7 @@ static_assert(offsetof(InboxApp, slots) == 64);
 inline constexpr uint8_t kWantRead = 1;     // something to receive, or the end
 inline constexpr uint8_t kWantAccept = 2;   // a join request is queued
 inline constexpr uint8_t kWantConnect = 4;  // the join in progress was decided
-inline constexpr uint8_t kWantClose = 8;    // the session is over (gracefully: and everything was read)
+inline constexpr uint8_t kWantClose = 8;    // the session is over (gracefully: and all of it is published)
 inline constexpr uint8_t kWantWrite = 16;   // a quarter of the log is free, or sending fails
 inline constexpr uint8_t kWantQos = 32;     // qos_changes is beyond AppSocket::qos_seen
 
