@@ -117,12 +117,23 @@ int outcome_of(Socket& s, abi::JoinResultReply& result) {
     return result.outcome < 0 ? ECONNABORTED : result.outcome;
 }
 
+// xy_cancel: the join is given up, unless it was decided first (W-242). EINTR; 0: it was decided; else errno.
+int give_up_join(Socket& s) {
+    const int error = s.attachment->call(abi::Op::kCancelJoin, s.id, nullptr, 0, nullptr, 0);
+    if (error == EINVAL) return 0;
+    if (error != 0) return error;
+    Lock lock(s.control_mutex);
+    s.is_join_pending = false;
+    return EINTR;
+}
+
 int wait_for_join(Socket& s, int fd) {
     Wait wait(s, abi::kWantConnect, -1);
     const auto is_decided = [](Socket& socket, uint64_t before) {
         return connects_of(socket) != before || !socket.is_join_pending || end_of(socket) == ENETDOWN;
     };
     int error = wait.until(is_decided, s.joins_before, nullptr);
+    if (error == EINTR) error = give_up_join(s);
     if (error == 0 && end_of(s) == ENETDOWN) error = ENETDOWN;
     if (error == 0 && !s.is_join_pending) error = ENOTSOCK;  // the leaf's descriptor was closed meanwhile
     abi::JoinResultReply result{};

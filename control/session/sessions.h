@@ -174,6 +174,7 @@ class Sessions : public engine::EngineEvents {
     void confirm(const LeafEdgeRef& edge);
     void leave(const LeafEdgeRef& edge, int code, uint32_t reason, const Bytes& disconnect);
     void cancel_leaf(const LeafEdgeRef& edge, bool is_reset);
+    void cancel_ask(Socket& socket);
     void end_leaf_edge(const LeafEdgeRef& edge, int code);
     void release_leaf_edge(const LeafEdgeRef& edge);
     void drop_reader(LeafEdge& edge);

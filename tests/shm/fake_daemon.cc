@@ -245,6 +245,8 @@ void FakeDaemon::answer_session(const abi::RequestHeader& request, const char* b
             memcpy(&join_body, body, sizeof join_body);
             return join(s, join_body, reply);
         }
+        case Op::kCancelJoin:
+            return cancel_join(s, reply);
         case Op::kJoinResult:
             if (s.facts->connect_done == 0) reply.error = EINPROGRESS;
             reply.set(s.result);
@@ -370,6 +372,18 @@ void FakeDaemon::join(FakeSocket& s, const abi::JoinBody& body, Reply& reply) {
     if (listener == nullptr) return finish_join(s, ECONNREFUSED, nullptr, 0);
     listener->backlog.push_back(request);
     listener->facts->backlog = static_cast<uint32_t>(listener->backlog.size());
+}
+
+void FakeDaemon::cancel_join(FakeSocket& s, Reply& reply) {
+    if (s.facts->is_joining == 0) {
+        reply.error = EINVAL;
+        return;
+    }
+    for (auto& other : sockets_)
+        for (FakeJoin& request : other->backlog)
+            if (request.from == &s) request.from = nullptr;
+    s.facts->is_joining = 0;
+    if ((s.kind.flags & XY_C_ROOT) == 0) s.facts->phase = static_cast<uint32_t>(Phase::kBound);
 }
 
 void FakeDaemon::take(FakeSocket& s, Reply& reply) {

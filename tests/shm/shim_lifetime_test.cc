@@ -211,6 +211,73 @@ TEST_F(ShimLifetime, CancelEndsABlockingCallAndNothingElse) {
     reader.join();
 }
 
+TEST_F(ShimLifetime, ACancelledJoinMayBeTriedAgainAtOnce) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    set_blocking(leaf, true);
+    set_blocking(root, false);
+    for (int i = 0; i < 3; ++i) {
+        std::thread joiner([&] {
+            EXPECT_EQ(join_at(leaf, address_of(kRootPort)), -1);
+            EXPECT_EQ(errno, EINTR);  // W-205, W-240
+        });
+        ASSERT_TRUE(eventually([&] { return xy_cancel(joiner.native_handle()) == 0; }));
+        joiner.join();
+        EXPECT_EQ(xy_accept(root, nullptr, nullptr, nullptr, nullptr), -1);
+        EXPECT_EQ(errno, EACCES);  // W-122
+    }
+    set_blocking(root, true);
+    std::thread acceptor([&] { EXPECT_GE(xy_accept(root, nullptr, nullptr, nullptr, nullptr), 0); });
+    EXPECT_EQ(join_at(leaf, address_of(kRootPort)), leaf);  // W-243
+    acceptor.join();
+}
+
+TEST_F(ShimLifetime, ACancelledInvitationLeavesNoDescriptor) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort + 1);
+    ASSERT_EQ(xy_bind(leaf, as_sockaddr(name), sizeof name), 0);
+    ASSERT_EQ(xy_listen(leaf, 5), 0);
+    set_blocking(root, true);
+    for (int i = 0; i < 3; ++i) {
+        std::thread joiner([&] {
+            EXPECT_EQ(join_at(root, name), -1);
+            EXPECT_EQ(errno, EINTR);
+        });
+        ASSERT_TRUE(eventually([&] { return xy_cancel(joiner.native_handle()) == 0; }));
+        joiner.join();
+        EXPECT_EQ(xy_accept(leaf, nullptr, nullptr, nullptr, nullptr), -1);
+        EXPECT_EQ(errno, EACCES);
+        EXPECT_EQ(daemon.locked([&] { return daemon.nth(daemon.n_sockets() - 1).fd; }), -1) << "F is closed";
+    }
+}
+
+TEST_F(ShimLifetime, ACancelThatRacesTheAnswerGivesOneResult_W242) {
+    const int root = make_root(SOCK_RDM);
+    set_blocking(root, false);
+    for (int i = 0; i < 100; ++i) {
+        const int leaf = make_leaf(SOCK_RDM);
+        set_blocking(leaf, true);
+        int result = 0, error = 0;
+        std::atomic<bool> is_over{false};
+        std::thread joiner([&] {
+            result = join_at(leaf, address_of(kRootPort));
+            error = errno;
+            is_over = true;
+        });
+        int branch = -1;
+        ASSERT_TRUE(eventually([&] {
+            branch = xy_accept(root, nullptr, nullptr, nullptr, nullptr);
+            return branch >= 0;
+        }));
+        while (!is_over && xy_cancel(joiner.native_handle()) != 0) {
+        }
+        joiner.join();
+        EXPECT_TRUE(result == leaf || (result == -1 && error == EINTR)) << result << " " << error;
+        EXPECT_EQ(send_text(leaf, "x"), result == leaf ? 1 : -1);
+        EXPECT_EQ(xy_close(leaf), 0);
+        EXPECT_EQ(xy_close(branch), 0);
+    }
+}
+
 TEST_F(ShimLifetime, ASignalDoesNotEndABlockingCall) {
     const Pair p = make_pair(SOCK_RDM, true);
     struct sigaction action {};

@@ -523,6 +523,90 @@ TEST_F(Join, AnInvitationThatNobodyTakesFailsAndItsHandleIsDead_W067_W104_W117) 
     EXPECT_EQ(root.outcome(s), ECONNREFUSED);
 }
 
+TEST_F(Join, ACancelledJoinIsWithdrawnAndTheSocketMayJoinAgain_W122_W240_W243) {
+    s = root.root(kPort);
+    l = leaf.leaf();
+    EXPECT_EQ(leaf.s().cancel_join(*leaf.app, l).error, EINVAL);
+    EXPECT_EQ(leaf.s().cancel_join(*leaf.app, 4000).error, ENOTSOCK);
+    for (int n_steps = 0; n_steps < 12; ++n_steps) {  // wherever it is
+        ASSERT_EQ(leaf.join(l, w.a.address(), kPort).error, 0) << n_steps;
+        for (int i = 0; i < n_steps && w.step(); ++i) {
+        }
+        ASSERT_EQ(leaf.s().cancel_join(*leaf.app, l).error, 0) << n_steps;
+        EXPECT_EQ(leaf.phase(l), abi::Phase::kBound);
+        EXPECT_EQ(leaf.facts(l).is_joining, 0U);
+        EXPECT_EQ(leaf.s().cancel_join(*leaf.app, l).error, EINVAL);
+        w.run();
+        EXPECT_EQ(leaf.facts(l).connect_done, 0U);
+        const int taken = root.take(s).error;
+        EXPECT_TRUE(taken == EAGAIN || taken == EACCES) << taken;
+    }
+    ASSERT_EQ(leaf.join(l, w.a.address(), kPort).error, 0);
+    w.run();
+    auto accepted = root.accept(s);
+    w.run();
+    EXPECT_EQ(accepted->error, 0);
+    EXPECT_EQ(leaf.outcome(l), 0);
+    EXPECT_EQ(leaf.s().cancel_join(*leaf.app, l).error, EINVAL) << "it was decided first";
+    root.die();
+    leaf.die();
+    w.run();
+    EXPECT_EQ(w.leftovers(), "");
+}
+
+TEST_F(Join, ACancelMayCrossTheRootsAnswer_W242_W244) {
+    s = root.root(kPort);
+    for (int n_steps = 0; n_steps < 12; ++n_steps) {
+        l = leaf.leaf();
+        ASSERT_EQ(leaf.join(l, w.a.address(), kPort).error, 0);
+        w.run();
+        auto accepted = root.accept(s);
+        for (int i = 0; i < n_steps && w.step(); ++i) {
+        }
+        const int cancelled = leaf.s().cancel_join(*leaf.app, l).error;
+        w.run();
+        ASSERT_TRUE(cancelled == 0 || cancelled == EINVAL) << cancelled;
+        EXPECT_EQ(leaf.phase(l), cancelled == 0 ? abi::Phase::kBound : abi::Phase::kJoined) << n_steps;
+        EXPECT_EQ(leaf.facts(l).connect_done, cancelled == 0 ? 0U : 1U);
+        EXPECT_EQ(root.facts(s).leaves, cancelled == 0 ? 0U : 1U);
+        if (accepted->error == 0 && cancelled == 0) {
+            EXPECT_EQ(root.end_code(socket_in(*accepted)), 0) << "it joined and left";
+        }
+        leaf.close(l);
+        w.run();
+        w.pass(100);
+    }
+    root.die();
+    leaf.die();
+    w.run();
+    EXPECT_EQ(w.leftovers(), "");
+}
+
+TEST_F(Join, ACancelledInvitationIsGone_W240_W243) {
+    s = root.root(kPort);
+    l = leaf.listening_leaf(kPort + 1);
+    for (int n_steps = 0; n_steps < 8; ++n_steps) {
+        f = socket_in(root.join(s, w.b.address(), kPort + 1));
+        for (int i = 0; i < n_steps && w.step(); ++i) {
+        }
+        ASSERT_EQ(root.s().cancel_join(*root.app, s).error, 0) << n_steps;
+        EXPECT_EQ(root.facts(s).is_joining, 0U);
+        EXPECT_EQ(root.close(f), 0);
+        w.run();
+        EXPECT_EQ(root.facts(s).connect_done, 0U);
+        const int taken = leaf.take(l).error;
+        EXPECT_TRUE(taken == EAGAIN || taken == EACCES) << taken;
+    }
+    EXPECT_EQ(root.rows(s).size(), 0U);
+    f = socket_in(root.join(s, w.b.address(), kPort + 1));
+    w.run();
+    EXPECT_EQ(leaf.take(l).error, 0);
+    root.die();
+    leaf.die();
+    w.run();
+    EXPECT_EQ(w.leftovers(), "");
+}
+
 TEST_F(Join, ClosingThePendingHandleCancels_W119_W120) {
     const uint32_t listener = leaf.listening_leaf(6000);
     s = root.open(XY_C_ROOT | XY_D_ROOT);
