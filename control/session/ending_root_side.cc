@@ -13,7 +13,7 @@ namespace xylem::session {
 void Sessions::send_close(RootEdge& edge, engine::Position final, int code, uint32_t reason, const Bytes& disconnect) {
     // A leaf that is not live yet knows no Close.
     if (edge.step < RootStep::kLive) {
-        if (edge.is_invited) return cancel(edge.peer, edge.join, true);
+        if (edge.is_invited) return cancel(edge.peer, edge.join, code != ETIMEDOUT);  // W-122
         return reject(edge.peer, edge.join, code == 0 ? ECONNREFUSED : code, "the root has closed");
     }
     proto::Envelope message;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <concepts>
 #include <cstring>
 #include <optional>
 #include <ostream>
@@ -38,6 +39,11 @@ struct Done {
     int error = 0;
 };
 void PrintTo(const Done& done, std::ostream* out);
+/// What goes on after a Done is not printed.
+template <std::derived_from<Done> T>
+void PrintTo(const T& more, std::ostream* out) {
+    PrintTo(static_cast<const Done&>(more), out);
+}
 /// Right after the call.
 inline Done done(int64_t value) { return {value, value == -1 ? errno : 0}; }
 
