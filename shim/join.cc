@@ -200,11 +200,16 @@ int join_leaf(int fd, const JoinArguments& arguments) {
 
 namespace {
 
+// A root that was shut down admits nobody any more; its phase does not say so.
+bool may_accept(const Socket& s) {
+    return phase_of(s) == abi::Phase::kListening && (s.shut.load(std::memory_order_acquire) & kShutWrite) == 0;
+}
+
 int take_request(Socket& s, abi::AcceptTakeReply& request) {
     Wait wait(s, abi::kWantAccept, s.receive_timeout_ns);
     const auto is_ready = [](Socket& socket, uint64_t) {
         return socket.engine->backlog.load(std::memory_order_acquire) != 0 || end_of(socket) >= 0 ||
-               phase_of(socket) != abi::Phase::kListening;
+               !may_accept(socket);
     };
     for (;;) {
         const int error = s.attachment->get(abi::Op::kAcceptTake, s.id, request);
@@ -212,6 +217,7 @@ int take_request(Socket& s, abi::AcceptTakeReply& request) {
         if (s.is_nonblocking) return EAGAIN;
         if (const int e = wait.until(is_ready, 0, nullptr)) return e;
         if (const int end = end_of(s); end >= 0) return end == 0 ? EINVAL : end;
+        if (!may_accept(s)) return EINVAL;
     }
 }
 
@@ -293,8 +299,7 @@ int check_accept(const Socket& s, const sockaddr* address, const socklen_t* leng
     if (s.protocol == XY_PROTO_GROUP) return EOPNOTSUPP;
     const socklen_t needed = s.family == AF_INET6 ? 28 : 16;
     if (address != nullptr && (length == nullptr || *length < needed)) return EFAULT;
-    if (s.is_branch || phase_of(s) != abi::Phase::kListening) return EINVAL;
-    return 0;
+    return s.is_branch || !may_accept(s) ? EINVAL : 0;
 }
 
 // The events and the descriptor after an accept: FD_ACCEPT is enabled again unless the request was deferred (W-146,

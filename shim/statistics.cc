@@ -22,13 +22,15 @@ void copy_out(T& from, void* to, uint32_t bytes) {
     memcpy(to, &from, from.size);
 }
 
+// The rows of a reply: of the `n` that there are, those that were asked for are in its memory.
 int map_reply(Socket* s, Attachment& attachment, abi::Op op, const abi::LeafStatsBody* body, size_t row_bytes,
               Mapping& rows, uint32_t& n) {
     ReplyFds fds;
     const int error =
         attachment.call(op, s != nullptr ? s->id : 0, body, body != nullptr ? sizeof *body : 0, nullptr, 0, &fds, &n);
-    if (error != 0 || n == 0) return error;
-    return n > kMaxStatusBytes / row_bytes ? EPROTO : rows.map(fds.peek(0), n * row_bytes, false);
+    const uint32_t n_here = body != nullptr ? std::min(n, body->count) : n;
+    if (error != 0 || n_here == 0) return error;
+    return n_here > kMaxStatusBytes / row_bytes ? EPROTO : rows.map(fds.peek(0), n_here * row_bytes, false);
 }
 
 struct Kind {

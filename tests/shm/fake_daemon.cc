@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <xylem/socket.h>
+#include <xylem/stats.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -332,6 +333,12 @@ void FakeDaemon::answer_data(const abi::RequestHeader& request, const char* body
         case Op::kStats:
             reply.set(abi::StatsReply{s.facts->leaves, 0, 0, 0, 0});
             return;
+        case Op::kLeafStats: {
+            abi::LeafStatsBody wanted;
+            memcpy(&wanted, body, sizeof wanted);
+            leaf_stats(s, wanted.count, reply);
+            return;
+        }
         case Op::kSetQos:
             return;
         case Op::kGetQos:
@@ -339,6 +346,20 @@ void FakeDaemon::answer_data(const abi::RequestHeader& request, const char* body
             return;
         default:
             reply.error = EOPNOTSUPP;
+    }
+}
+
+// As many rows are in the memory as were asked for; the reply's value is how many there are.
+void FakeDaemon::leaf_stats(const FakeSocket& root, uint32_t count, Reply& reply) {
+    const int fd = memfd_create("rows", MFD_CLOEXEC);
+    reply.fds = reply.close_after = {fd};
+    for (const auto& s : sockets_) {
+        if (s->root != &root || s->member == nullptr || s->fd < 0 || reply.value++ >= count) continue;
+        struct xy_leaf_stats row {};
+        row.size = sizeof row;
+        row.number = s->leaf_number;
+        row.state = XY_LEAF_LIVE;
+        if (write(fd, &row, sizeof row) != sizeof row) abort();
     }
 }
 

@@ -167,6 +167,7 @@ class FakeDaemon {
     void decide(FakeSocket& s, const abi::AcceptDecideBody& body, Reply& reply);
     void connect(FakeSocket& root, FakeSocket& branch, FakeSocket& member, uint32_t flags, bool asked_by_root);
     void finish_join(FakeSocket& s, int outcome, const uint8_t* callee, uint32_t bytes);
+    void leaf_stats(const FakeSocket& root, uint32_t count, Reply& reply);
     void finish_stream(FakeSocket& s);
     void make_log(FakeSocket& s, Reply& reply);
 
