@@ -306,7 +306,8 @@ int check_accept(const Socket& s, const sockaddr* address, const socklen_t* leng
 // W-152), the first leaf makes a root writable, and an empty queue makes the descriptor quiet.
 void after_accept(Socket& s, int error) {
     if (s.events.mask.load(std::memory_order_relaxed) == 0) {
-        if (error == EAGAIN && !s.notifier.settle()) hung_up(s);
+        const bool is_empty = error == EAGAIN || s.engine->backlog.load(std::memory_order_acquire) == 0;
+        if (is_empty && !s.notifier.settle()) hung_up(s);
         return;
     }
     if (error != EBUSY) reenable(s, XY_FD_ACCEPT);
