@@ -142,7 +142,7 @@ int select_events(Socket& s, int event_fd, uint32_t mask) {
     if ((mask & ~kAll) != 0 || event_fd < -1) return EINVAL;
     unwatch_events(s);
     Lock lock(s.events.mutex);
-    if (mask != 0) s.is_nonblocking = true;
+    s.is_nonblocking = true;  // whatever the mask (W-141)
     s.events.mask = mask;
     s.events.event_fd = mask != 0 ? event_fd : -1;
     s.events.enabled = mask;
