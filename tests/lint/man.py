@@ -136,6 +136,10 @@ def check(root):
     documented = [name for name, section in known if section == "3"]
     said += [f"shim/xylem.map: {f} has no page" for f in sorted(exported - set(documented))]
     said += [f"{PAGES}: {f} is not in shim/xylem.map" for f in sorted(set(documented) - exported)]
+    overview = "".join(p.text for p in pages if p.file == PAGES + "xylem.7")
+    if overview:
+        listed = set(re.findall(r"^\.Xr (xy_\w+) 3", overview, re.M))
+        said += [f"{PAGES}xylem.7: {f} is not listed" for f in sorted(exported - listed)]
     everything = "".join(p.text for p in pages)
     said += [f"include/xylem: no page tells of {m}" for m in sorted(headers.macros) if not re.search(rf"\b{m}\b", everything)]
     return said + mandoc_warnings(root, pages)

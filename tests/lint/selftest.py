@@ -244,6 +244,14 @@ W-001.
         self.write("shim/xylem.map", "X {\n};\n")
         self.assert_one(man, "xy_go is not in shim/xylem.map")
 
+    def test_a_function_that_the_overview_leaves_out_is_named(self):
+        overview = ".Dd November 20, 2026\n.Dt XYLEM 7\n.Os Xylem\n.Sh NAME\n.Nm xylem\n.Nd all\n.Sh DESCRIPTION\nAll.\n"
+        self.write("docs/man/meson.build", "pages = {\n  'xy_go.3': [],\n  'xylem.7': [],\n}\n")
+        self.write("docs/man/xylem.7", overview)
+        self.assert_one(man, "xylem.7: xy_go is not listed")
+        self.write("docs/man/xylem.7", overview + ".Xr xy_go 3\n")
+        self.assert_clean(man)
+
     def test_a_constant_that_no_page_tells_of_is_named(self):
         self.write("include/xylem/b.h", "#define XY_NEW 2\n")
         self.assert_one(man, "XY_NEW")
