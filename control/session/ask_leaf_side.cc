@@ -28,11 +28,17 @@ Reply Sessions::join(App& app, uint32_t id, const abi::JoinBody& body) {
     Result<Endpoint> name = endpoint_of(body.name, socket->family);
     if (!name) return Reply(name.error().code);
     if (body.caller_bytes > abi::kMaxConnectData) return Reply(EFAULT);
-    if (name->ip.is_wildcard() || name->port == 0) return Reply(EADDRNOTAVAIL);
+    if (name->ip.is_wildcard() || (name->port == 0 && !socket->group)) return Reply(EADDRNOTAVAIL);  // W-046
+    if (socket->group && !name->ip.is_multicast()) return Reply(EADDRNOTAVAIL);
     if (socket->is_joining) return Reply(EALREADY);
     if (socket->role == Role::kHandle || (is_leaf && (socket->leaf || socket->has_ended))) return Reply(EISCONN);
+    if (socket->group && socket->group->is_joined) return Reply(EISCONN);  // W-311
     if (socket->role == Role::kRoot && (socket->has_ended || socket->root->is_finishing)) return Reply(ESHUTDOWN);
     if (Result<void> valid = check_qos(body.qos); !valid) return Reply(valid.error().code);
+    if (socket->group) {
+        if (wants_guarantees(body.qos)) return Reply(EOPNOTSUPP);  // W-264, W-265
+        return groups_.join(*socket, *name, scope_id_of(body.name), direction_of(body.flags));
+    }
     return is_leaf ? ask(*socket, *name, body) : invite(*socket, *name, body);
 }
 

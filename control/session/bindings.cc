@@ -33,7 +33,7 @@ Result<Endpoint> Bindings::bind(const Claim& claim, const Endpoint& wanted) {
         if (endpoint.port == 0) return Error{EADDRINUSE, "no port is free: close some sockets"};
     }
     const auto owner = ports_.find({endpoint.ip.family, endpoint.port});
-    if (owner != ports_.end() && owner->second.uid != claim.uid)
+    if (sharing_ == Sharing::kOneUser && owner != ports_.end() && owner->second.uid != claim.uid)
         return Error{EADDRINUSE,
                      "port " + std::to_string(endpoint.port) + " is in use by another user: choose another port"};
     const auto held = held_.find(endpoint);

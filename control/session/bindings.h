@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who holds which address and port on this daemon. Ports are names inside the daemon, one space per address family, for
 // all socket types and users. Pure. Invariants: a port belongs to one user at a time, at whatever addresses, so nobody
-// takes another user's joins. Among one user's sockets, the same (address, port) is bound twice only if all of them
-// asked for it (SO_REUSEADDR); a wildcard and a specific address are different holdings, and a wildcard that a join
-// commits to a held address needs SO_REUSEADDR itself (W-204).
+// takes another user's joins (but for Sharing::kAll). Among one user's sockets, the same (address, port) is bound twice
+// only if all of them asked for it (SO_REUSEADDR); a wildcard and a specific address are different holdings, and a
+// wildcard that a join commits to a held address needs SO_REUSEADDR itself (W-204).
 #pragma once
 #include <cstdint>
 #include <map>
@@ -25,8 +25,12 @@ class Bindings {
         bool may_share = false;  // SO_REUSEADDR
     };
 
+    /// kAll: users share ports as one user's sockets do. For datagrams, which go to all who ask for them.
+    enum class Sharing : uint8_t { kOneUser, kAll };
+
     /// `seed` says where the search for free ports begins.
-    explicit Bindings(uint16_t seed = 0) : next_(static_cast<uint16_t>(kFirstAutoPort + seed % kAutoPorts)) {}
+    explicit Bindings(uint16_t seed = 0, Sharing sharing = Sharing::kOneUser)
+        : next_(static_cast<uint16_t>(kFirstAutoPort + seed % kAutoPorts)), sharing_(sharing) {}
 
     /// Holds `wanted` for the claimant; port 0: a free one. EADDRINUSE. Returns what it holds.
     Result<Endpoint> bind(const Claim& claim, const Endpoint& wanted);
@@ -52,6 +56,7 @@ class Bindings {
     std::map<Endpoint, std::vector<Claim>> held_;
     std::map<Port, Owner> ports_;
     uint16_t next_;
+    Sharing sharing_;
 };
 
 }  // namespace xylem::session

@@ -19,6 +19,7 @@ Reply Sessions::shutdown(App& app, uint32_t id, const abi::HowBody& body) {
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (body.how != SHUT_RD && body.how != SHUT_WR && body.how != SHUT_RDWR) return Reply(EINVAL);
     const bool ends_sending = body.how != SHUT_RD, ends_receiving = body.how != SHUT_WR;
+    if (socket->group) return groups_.shutdown(*socket, body.how);
     if (socket->role == Role::kHandle)
         return Reply(socket->edge && socket->edge->step == RootStep::kLive ? EOPNOTSUPP : ENOTCONN);
     if (socket->role == Role::kRoot) {
@@ -71,6 +72,10 @@ Reply Sessions::send_disconnect(App& app, uint32_t id, const abi::BlobBody& body
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (body.bytes > abi::kMaxConnectData) return Reply(EFAULT);
+    if (socket->group) {  // without a connection there is nothing to end, and no data to end it with (W-232)
+        if (!socket->group->is_joined) return Reply(ENOTCONN);
+        return body.bytes != 0 ? Reply(ENOPROTOOPT) : groups_.shutdown(*socket, SHUT_WR);
+    }
     const auto* first = reinterpret_cast<const std::byte*>(body.blob);
     const Bytes data(first, first + body.bytes);
     switch (socket->role) {
@@ -105,6 +110,7 @@ Reply Sessions::close(App& app, uint32_t id, const abi::CloseBody& body) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
     const bool is_abortive = body.is_abortive != 0;
+    if (socket->group) groups_.close(*socket, is_abortive);
     switch (socket->role) {
         case Role::kRoot:
             close_root_socket(*socket, is_abortive);
@@ -123,6 +129,7 @@ Reply Sessions::close(App& app, uint32_t id, const abi::CloseBody& body) {
 
 /// Its application died with the socket open: whoever is at the other end gets ECONNRESET.
 void Sessions::crash(Socket& socket) {
+    if (socket.group) groups_.close(socket, true);
     switch (socket.role) {
         case Role::kRoot: {
             const std::shared_ptr<Root> root = socket.root;

@@ -58,6 +58,13 @@ Result<StreamRef> StreamBox::add(const SlotRef& slot, const engine::Geometry& ge
     return std::make_shared<StreamBox>(slot, *stream, geometry);
 }
 
+Result<StreamRef> StreamBox::add_datagrams(const SlotRef& slot, const engine::Geometry& geometry) {
+    Result<engine::Stream*> stream = slot->door()->engine->add_stream(
+        {.app = slot->app_id(), .socket = slot->id(), .geometry = geometry, .is_reliable = false, .is_group = true});
+    if (!stream) return stream.error();
+    return std::make_shared<StreamBox>(slot, *stream, geometry);
+}
+
 StreamBox::~StreamBox() {
     if (slot_->door()->engine == nullptr) return;
     slot_->door()->engine->remove_stream(stream_, [slot = slot_]() mutable {
@@ -76,6 +83,14 @@ Result<ImageRef> ImageBox::add(const DoorRef& door, const engine::ImageSpec& spe
     Result<engine::Image*> image = door->engine->add_image(spec);
     if (!image) return image.error();
     return std::make_shared<ImageBox>(door, *image, spec, std::move(account));
+}
+
+Result<ImageRef> ImageBox::add_group(const DoorRef& door, const engine::GroupImageSpec& spec, ByteCount account) {
+    Result<engine::Image*> image = door->engine->add_group_image(spec);
+    if (!image) return image.error();
+    return std::make_shared<ImageBox>(
+        door, *image, engine::ImageSpec{.geometry = spec.geometry, .flags = abi::kImageGroup, .feedback_path = {}},
+        std::move(account));
 }
 
 ImageBox::~ImageBox() {

@@ -67,6 +67,8 @@ class StreamBox {
   public:
     static Result<std::shared_ptr<StreamBox>> add(const SlotRef& slot, const engine::Geometry& geometry,
                                                   bool is_reliable);
+    /// Of a GROUP socket.
+    static Result<std::shared_ptr<StreamBox>> add_datagrams(const SlotRef& slot, const engine::Geometry& geometry);
     StreamBox(SlotRef slot, engine::Stream* stream, const engine::Geometry& geometry)
         : slot_(std::move(slot)), stream_(stream), geometry_(geometry) {
         ++slot_->door()->n_objects;
@@ -95,6 +97,8 @@ using ByteCount = std::shared_ptr<uint64_t>;
 class ImageBox {
   public:
     static Result<std::shared_ptr<ImageBox>> add(const DoorRef& door, const engine::ImageSpec& spec, ByteCount account);
+    static Result<std::shared_ptr<ImageBox>> add_group(const DoorRef& door, const engine::GroupImageSpec& spec,
+                                                       ByteCount account);
     ImageBox(DoorRef door, engine::Image* image, const engine::ImageSpec& spec, ByteCount account);
     ~ImageBox();
     ImageBox(const ImageBox&) = delete;
@@ -175,9 +179,15 @@ class WatchBox {
   public:
     WatchBox(Network& network, const Endpoint& dest, std::function<void(const engine::Path&)> changed)
         : network_(network), id_(network.watch(dest, std::move(changed))) {}
+    /// Over one port, for datagrams.
+    WatchBox(Network& network, const Endpoint& dest, const GroupPort& at,
+             std::function<void(const engine::Path&)> changed)
+        : network_(network), id_(network.watch_on(dest, at, std::move(changed))) {}
     ~WatchBox() { network_.unwatch(id_); }
     WatchBox(const WatchBox&) = delete;
     WatchBox& operator=(const WatchBox&) = delete;
+
+    engine::Path path_now() const { return network_.path_now(id_); }
 
   private:
     Network& network_;

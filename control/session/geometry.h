@@ -26,6 +26,35 @@ constexpr uint32_t cells_log2_for(uint64_t cells) {
     return log2 > abi::kMaxCellsLog2 ? abi::kMaxCellsLog2 : log2;
 }
 
+// ---- datagrams (GROUP) ----
+
+/// The longest datagram where no MTU bounds it: between the sockets of one host.
+inline constexpr uint32_t kLocalDatagramBytes = 8192;
+
+/// Payload of the longest datagram that goes over a port of that MTU unfragmented (0: `local`).
+constexpr uint32_t max_datagram_for(unsigned mtu_bytes, bool is_v6) {
+    if (mtu_bytes == 0) return kLocalDatagramBytes;
+    const unsigned headers = (is_v6 ? 40U : 20U) + 8U;
+    constexpr unsigned kMost = abi::kMaxCellBytes - abi::kRecordHeaderBytes - sizeof(abi::GroupReceived);
+    const unsigned bytes = mtu_bytes > headers ? mtu_bytes - headers : 0;
+    return bytes < kMost ? bytes : kMost;
+}
+
+/// A cell that holds one such datagram, as it is sent.
+constexpr uint32_t group_log_cell_bytes(uint32_t max_datagram_bytes) {
+    const uint32_t bytes = abi::record_bytes(max_datagram_bytes + static_cast<uint32_t>(sizeof(abi::GroupSend)));
+    return bytes < abi::kMinCellBytes ? abi::kMinCellBytes : bytes;
+}
+constexpr uint32_t max_datagram_in_log(uint32_t cell_bytes) {
+    return cell_bytes - abi::kRecordHeaderBytes - static_cast<uint32_t>(sizeof(abi::GroupSend));
+}
+/// A cell that holds any datagram that comes in over a port of that MTU.
+constexpr uint32_t group_image_cell_bytes(unsigned mtu_bytes) {
+    const uint32_t bytes =
+        abi::record_bytes(max_datagram_for(mtu_bytes, false) + static_cast<uint32_t>(sizeof(abi::GroupReceived)));
+    return bytes < abi::kMinCellBytes ? abi::kMinCellBytes : bytes;
+}
+
 /// Log bytes between two positions; cells closed early count in full, so it is an upper bound.
 constexpr uint64_t bytes_between(const engine::Geometry& geometry, engine::Position from, engine::Position to) {
     if (to <= from) return 0;

@@ -91,6 +91,13 @@ abi::AddressBody body_of(const Endpoint& endpoint) {
     return body;
 }
 
+int scope_id_of(const abi::AddressBody& body) {
+    sockaddr_in6 in{};
+    if (body.address.ss_family != AF_INET6 || body.length < sizeof in) return 0;
+    std::memcpy(&in, &body.address, sizeof in);
+    return static_cast<int>(in.sin6_scope_id);
+}
+
 uint32_t mirrored(uint32_t direction) {
     if (direction == XY_SENDER_ONLY) return XY_RECEIVER_ONLY;
     if (direction == XY_RECEIVER_ONLY) return XY_SENDER_ONLY;

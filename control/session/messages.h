@@ -34,6 +34,8 @@ std::string data_to(const Bytes& bytes);
 /// EFAULT: too short; EAFNOSUPPORT: not of `family`.
 Result<Endpoint> endpoint_of(const abi::AddressBody& body, int family);
 abi::AddressBody body_of(const Endpoint& endpoint);
+/// The interface that an IPv6 address names; 0: none.
+int scope_id_of(const abi::AddressBody& body);
 
 /// The direction at the other end (W-257).
 uint32_t mirrored(uint32_t direction);

@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,16 @@ class Links {
 
 using WatchId = uint64_t;
 
+/// Where datagrams of a GROUP socket leave us, and come in.
+struct GroupPort {
+    uint32_t port = engine::kLocalPort;  // index into Engine::ports(), or kLocalPort
+    int ifindex = 0;                     // its kernel interface, of `local` the loopback interface; 0: it has none
+    IpAddress source;                    // what we send comes from there
+    unsigned mtu = 0;                    // bytes of IP; 0: `local`
+};
+/// The kernel is a member as long as it is held.
+using Membership = std::shared_ptr<const void>;
+
 class Network {
   public:
     virtual ~Network() = default;
@@ -58,6 +70,23 @@ class Network {
     /// Keeps the way to `dest` resolved; `changed` gets it soon, and after every change.
     virtual WatchId watch(const Endpoint& dest, std::function<void(const engine::Path&)> changed) = 0;
     virtual void unwatch(WatchId id) = 0;
+
+    // Datagrams (GROUP).
+    /// Which of our ports an interface is (the loopback interface is `local`'s); nothing: none.
+    virtual std::optional<uint32_t> port_of(int ifindex) const = 0;
+    /// The port for a group: that of the interface `ifindex` or, when that is 0, the one that holds the address
+    /// `bound`, or that the kernel's route leads over; else the first that is not `local`; else `local`. For a host:
+    /// the one that the kernel's route leads over. EADDRNOTAVAIL: the interface is none of our ports, or has no address
+    /// of the family; ENETUNREACH, EHOSTUNREACH (ourselves), EACCES (broadcast): no datagram can be sent to that host.
+    virtual Result<GroupPort> group_port(const IpAddress& dest, int ifindex, const IpAddress& bound) = 0;
+    /// As watch(), over this port (not kLocalPort) whatever the routes say.
+    virtual WatchId watch_on(const Endpoint& dest, const GroupPort& at,
+                             std::function<void(const engine::Path&)> changed) = 0;
+    /// The way as it is now.
+    virtual engine::Path path_now(WatchId id) const = 0;
+    /// Makes the kernel a member of the group at the port's interface, if it has one. ENOBUFS: the kernel's limits.
+    virtual Result<Membership> join_group(const IpAddress& group, const GroupPort& at,
+                                          const std::vector<IpAddress>& sources) = 0;
 };
 
 }  // namespace xylem::session

@@ -133,6 +133,15 @@ Result<void> check_qos(const abi::Qos& qos) {
     return check_spec(qos.receiving, false);
 }
 
+static bool is_guarantee(uint32_t service_type) {
+    return service_type == XY_SERVICE_CONTROLLED_LOAD || service_type == XY_SERVICE_GUARANTEED ||
+           service_type == XY_SERVICE_NETWORK_CONTROL;
+}
+
+bool wants_guarantees(const abi::Qos& qos) {
+    return qos.is_present != 0 && (is_guarantee(qos.sending.service_type) || is_guarantee(qos.receiving.service_type));
+}
+
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted) {
     abi::Qos merged = held;
     if (wanted.is_present == 0) return merged;

@@ -34,6 +34,8 @@ Result<void> set_option(Options& options, const abi::OptionBody& body, uint32_t 
 abi::Qos default_qos();
 /// EINVAL: W-275, W-276.
 Result<void> check_qos(const abi::Qos& qos);
+/// More than best effort, in either direction.
+bool wants_guarantees(const abi::Qos& qos);
 /// `wanted` over `held`, direction by direction (W-262, W-263).
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted);
 

@@ -16,7 +16,8 @@ Sessions::Sessions(engine::Engine& engine, Links& links, Network& network, Setti
       settings_(std::move(settings)),
       door_(std::make_shared<Door>(Door{&engine})),
       random_(std::random_device{}()),
-      bindings_(static_cast<uint16_t>(random_())) {
+      bindings_(static_cast<uint16_t>(random_())),
+      groups_(engine, network, settings_, door_, static_cast<uint16_t>(random_())) {
     engine_.set_listener(this);
 }
 
@@ -263,6 +264,7 @@ void Sessions::peer_lost(PeerId peer) {
 
 void Sessions::stream_finished(engine::Stream* stream) {
     Scope scope(*this);
+    if (groups_.stream_finished(stream)) return;
     if (auto found = root_streams_.find(stream); found != root_streams_.end()) {
         std::shared_ptr<Root> root = found->second.lock();
         if (root && root->is_finishing && !root->is_reliable() && !root->is_sent) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "control/session/bindings.h"
+#include "control/session/groups.h"
 #include "control/session/network.h"
 #include "control/session/reply.h"
 #include "control/session/settings.h"
@@ -235,6 +236,7 @@ class Sessions : public engine::EngineEvents {
 
     std::vector<AppRef> apps_;
     Bindings bindings_;
+    Groups groups_;
     std::map<EdgeKey, RootEdgeRef> root_edges_;
     std::map<EdgeKey, LeafEdgeRef> leaf_edges_;
     std::vector<std::weak_ptr<HostImage>> images_;

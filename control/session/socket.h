@@ -21,6 +21,9 @@ enum class Role : uint8_t {
     kHandle,  // the root's descriptor for one leaf
 };
 
+struct GroupSocket;
+using GroupSocketRef = std::shared_ptr<GroupSocket>;
+
 /// One entry of a backlog: a leaf that asks (root set), or a root that invites (leaf set).
 struct Request {
     uint64_t id = 0;
@@ -112,6 +115,7 @@ class Socket {
     RootEdgeRef invite;          // c_root: the pending invitation
     RootEdgeRef edge;            // handle
     LeafEdgeRef leaf;            // c_leaf that joins or has joined
+    GroupSocketRef group;        // XY_PROTO_GROUP: what it has beside
 };
 
 }  // namespace xylem::session

@@ -16,9 +16,13 @@ Socket* Sessions::find(App& app, uint32_t id) {
 
 static int check_kind(const abi::SocketBody& body) {
     if (body.family != AF_INET && body.family != AF_INET6) return EAFNOSUPPORT;
-    if (body.protocol != XY_PROTO_TREE) return EPROTONOSUPPORT;
+    if (body.protocol != XY_PROTO_TREE && body.protocol != XY_PROTO_GROUP) return EPROTONOSUPPORT;
     if (body.type != SOCK_DGRAM && body.type != SOCK_RDM && body.type != SOCK_STREAM)
         return body.type == SOCK_RAW || body.type == SOCK_SEQPACKET ? EPROTOTYPE : ESOCKTNOSUPPORT;
+    if (body.protocol == XY_PROTO_GROUP) {
+        if (body.type != SOCK_DGRAM) return EPROTOTYPE;
+        return body.flags == (XY_C_LEAF | XY_D_LEAF) ? 0 : EINVAL;
+    }
     const uint32_t control = body.flags & (XY_C_ROOT | XY_C_LEAF);
     const uint32_t data = body.flags & (XY_D_ROOT | XY_D_LEAF);
     const bool has_one_each =
@@ -47,6 +51,10 @@ Reply Sessions::open_socket(App& app, const abi::SocketBody& body) {
         socket->root->socket = socket.get();
         socket->root->slot = *slot;
         socket->root->socket_type = body.type;
+    }
+    if (body.protocol == XY_PROTO_GROUP) {
+        socket->group = std::make_shared<GroupSocket>();
+        socket->group->slot = *slot;
     }
     Reply reply = Reply::of(reply_of(*socket, 0, XY_BOTH));
     reply.owned.emplace_back(fd);
@@ -95,7 +103,7 @@ Reply Sessions::bind(App& app, uint32_t id, const abi::AddressBody& body) {
     Result<Endpoint> wanted = endpoint_of(body, socket->family);
     if (!wanted) return Reply(wanted.error().code);
     if (!wanted->ip.is_wildcard() && !network_.is_ours(wanted->ip)) return Reply(EADDRNOTAVAIL);
-    return bind_to(*socket, *wanted);
+    return socket->group ? groups_.bind(*socket, *wanted) : bind_to(*socket, *wanted);
 }
 
 /// The implicit bind of a join (W-042), and the commitment of a wildcard (W-044).
@@ -119,6 +127,7 @@ Reply Sessions::listen(App& app, uint32_t id, const abi::ListenBody& body) {
     constexpr int kMaxBacklog = 1024;
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return Reply(EOPNOTSUPP);
     if (socket->role == Role::kHandle || !socket->local || socket->has_ended) return Reply(EINVAL);
     if (socket->role == Role::kLeaf && (socket->leaf || socket->is_joining)) return Reply(EISCONN);
     if (socket->role == Role::kRoot && socket->root->is_finishing) return Reply(EINVAL);
@@ -145,12 +154,14 @@ Reply Sessions::name(App& app, uint32_t id, const abi::NameBody& body) {
 }
 
 uint32_t Sessions::cell_bytes_of(const Socket& socket) const {
+    if (socket.group) return groups_.cell_bytes(socket);
     if (socket.root && socket.root->is_geometry_fixed) return socket.root->geometry.cell_bytes;
     if (socket.leaf && socket.leaf->upstream) return socket.leaf->upstream->geometry().cell_bytes;
     return settings_.cell_bytes / 8 * 8;
 }
 
 uint64_t Sessions::max_message_bytes(const Socket& socket) const {
+    if (socket.group) return groups_.max_datagram_bytes(socket);
     engine::Geometry geometry{cell_bytes_of(socket), socket.options.log_cells_log2};
     if (socket.root && socket.root->is_geometry_fixed) geometry = socket.root->geometry;
     uint32_t least = geometry.cells_log2;
@@ -168,8 +179,10 @@ Reply Sessions::set_option(App& app, uint32_t id, const abi::OptionBody& body) {
     Scope scope(*this);
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
-    const bool is_fixed = socket->role == Role::kHandle || (socket->root && socket->root->is_geometry_fixed) ||
-                          (socket->leaf && socket->leaf->upstream);
+    if (socket->group)
+        if (std::optional<Reply> reply = groups_.set_option(*socket, body)) return std::move(*reply);
+    const bool is_fixed = (socket->group && socket->group->stream) || socket->role == Role::kHandle ||
+                          (socket->root && socket->root->is_geometry_fixed) || (socket->leaf && socket->leaf->upstream);
     Result<void> set = session::set_option(socket->options, body, cell_bytes_of(*socket), is_fixed, settings_);
     return set ? Reply{} : Reply(set.error().code);
 }
@@ -207,6 +220,8 @@ static Reply socket_option(const Socket& socket, const abi::OptionBody& body) {
 Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group)
+        if (std::optional<Reply> reply = groups_.get_option(*socket, body)) return std::move(*reply);
     if (body.level == SOL_SOCKET) return socket_option(*socket, body);
     if (body.level != XY_SOL) return Reply(ENOPROTOOPT);
     constexpr uint32_t kCapabilities = XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT |
@@ -228,7 +243,7 @@ Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
         case XY_OPT_DIRECTION:
             return option_value(body, socket->facts().direction.load(std::memory_order_relaxed));
         case XY_OPT_CAPABILITIES:
-            return option_value(body, kCapabilities);
+            return option_value<uint32_t>(body, socket->group ? XY_CAP_MULTIPOINT : kCapabilities);
         default:
             return Reply(ENOPROTOOPT);
     }
@@ -237,6 +252,7 @@ Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
 Reply Sessions::set_qos(App& app, uint32_t id, const abi::QosBody& body) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return Reply(ENOPROTOOPT);  // W-265
     if (Result<void> valid = check_qos(body.qos); !valid) return Reply(valid.error().code);
     socket->qos = merged_qos(socket->qos, body.qos);
     return {};
@@ -245,6 +261,7 @@ Reply Sessions::set_qos(App& app, uint32_t id, const abi::QosBody& body) {
 Reply Sessions::get_qos(App& app, uint32_t id) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return Reply(ENOPROTOOPT);
     const bool is_connected = socket->role == Role::kRoot ? socket->root->next_number != 0 : socket->local.has_value();
     if (!is_connected) return Reply(ENOTCONN);  // W-270
     return Reply::of(abi::QosBody{.qos = socket->qos});

@@ -51,6 +51,9 @@ Reply Sessions::stats(App& app, uint32_t id) {
         stream = socket->leaf->upstream;
         if (socket->leaf->upstream_replica)
             answer.repaired_bytes = socket->leaf->upstream_replica->counters().repaired_bytes;
+    } else if (socket->group) {
+        answer.leaves = socket->group->is_joined ? 1 : 0;
+        stream = socket->group->stream;
     }
     if (stream) {
         const engine::StreamCounters counters = engine_.counters(stream->get());
@@ -180,6 +183,33 @@ static Json image_json(engine::Engine& engine, const ImageBox& image) {
     return json;
 }
 
+static std::string port_name(const std::vector<engine::PortFacts>& ports, uint32_t port) {
+    return port < ports.size() ? ports[port].text : "local";
+}
+
+static Json group_json(engine::Engine& engine, const GroupSocket& group) {
+    const std::vector<engine::PortFacts> ports = engine.ports();
+    static const char* const kDirections[] = {"none", "sender", "receiver", "", "both"};
+    Json json{{"group", group.is_joined ? to_string(group.group) : ""},
+              {"interface", group.is_joined ? port_name(ports, group.at.port) : ""},
+              {"direction", kDirections[group.is_joined ? group.direction : 0]},
+              {"scope", group.scope}};
+    json["sources"] = Json::array();
+    for (const IpAddress& source : group.sources)
+        json["sources"].push_back(to_string(source));
+    json["destinations"] = Json::array();
+    for (const auto& target : group.targets) {
+        if (!target) continue;
+        json["destinations"].push_back({{"address", to_string(target->dest)},
+                                        {"interface", port_name(ports, target->at.port)},
+                                        {"is_up", target->is_up()},
+                                        {"max_bytes", target->max_bytes}});
+    }
+    if (group.image) json["image"] = image_json(engine, *group.image);
+    if (group.stream) json["stream"] = stream_json(engine, *group.stream);
+    return json;
+}
+
 static const char* type_name(int type) { return type == SOCK_DGRAM ? "dgram" : type == SOCK_STREAM ? "stream" : "rdm"; }
 
 static const char* role_name(Role role) {
@@ -214,7 +244,7 @@ std::string Sessions::status_json(uint32_t uid) const {
         for (const auto& [id, socket] : app->sockets)
             if (socket->role != Role::kHandle) json["sessions"].push_back(socket_json(*socket));
     }
-    json["lingering"] = 0;
+    json["lingering"] = groups_.n_lingering();
     for (const auto& [key, edge] : root_edges_)
         if (edge->root && edge->root->socket == nullptr) json["lingering"] = json["lingering"].get<int>() + 1;
     for (const auto& [key, edge] : leaf_edges_)
@@ -240,6 +270,8 @@ nlohmann::ordered_json Sessions::socket_json(const Socket& socket) const {
             if (edge->upstream) json["leaves"].back()["upstream"] = image_json(engine_, *edge->upstream);
         }
         if (socket.root->stream) json["stream"] = stream_json(engine_, *socket.root->stream);
+    } else if (socket.group) {
+        json.update(group_json(engine_, *socket.group));
     } else if (socket.leaf) {
         json["root"] = to_string(socket.leaf->root);
         if (socket.leaf->image) json["image"] = image_json(engine_, *socket.leaf->image->image);

@@ -25,6 +25,7 @@ Reply Sessions::make_log(App& app, uint32_t id) {
     Scope scope(*this);
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return groups_.make_log(*socket);
     if (socket->role == Role::kRoot && !socket->root->is_finishing) {
         if (Result<void> fixed = fix_geometry(*socket->root, {}); !fixed) return Reply(fixed.error().code);
     }
@@ -47,12 +48,23 @@ Reply Sessions::log_mapped(App& app, uint32_t id) {
     Scope scope(*this);
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return groups_.log_mapped(*socket);
     StreamRef stream;
     if (const int code = stream_of(*socket, stream); code != 0) return Reply(code);
     if (!stream || !stream->has_log || stream->is_mapped) return Reply(EINVAL);
     Result<void> sealed = engine_.log_mapped(stream->get());
     stream->is_mapped = static_cast<bool>(sealed);
     return sealed ? Reply{} : Reply(sealed.error().code);
+}
+
+Reply Sessions::destination(App& app, uint32_t id, const abi::AddressBody& body) {
+    Scope scope(*this);
+    Socket* socket = find(app, id);
+    if (socket == nullptr) return Reply(ENOTSOCK);
+    if (!socket->group) return Reply(EOPNOTSUPP);
+    if (stopped_) return Reply(ENETDOWN);
+    const Result<Endpoint> dest = endpoint_of(body, socket->family);
+    return dest ? groups_.destination(*socket, *dest, scope_id_of(body)) : Reply(dest.error().code);
 }
 
 Reply Sessions::get_inbox(App& app, uint32_t id) {
@@ -79,6 +91,7 @@ static abi::ImageReply image_reply(const ImageBox& image, uint32_t number, engin
 Reply Sessions::get_image(App& app, uint32_t id, const abi::ImageBody& body) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
+    if (socket->group) return body.slot == 0 ? groups_.get_image(*socket) : Reply(ENOTCONN);
     Reply reply(ENOTCONN);
     if (socket->role == Role::kRoot) {
         for (const RootEdgeRef& edge : socket->root->edges) {

@@ -39,6 +39,7 @@ void Sessions::tick() {
         tick_leaf(edge, now);
     for (const std::shared_ptr<Root>& root : roots())
         tick_root(root, now);
+    groups_.tick(now);
     tick_stop(now);
 }
 
@@ -195,6 +196,7 @@ void Sessions::stop(std::function<void()> done) {
 }
 
 void Sessions::abort_everything() {
+    groups_.abort();
     for (const std::shared_ptr<Root>& root : roots()) {
         root->socket = nullptr;
         break_root(*root, ECONNABORTED, XY_END_PEER_LOST);
@@ -208,6 +210,7 @@ void Sessions::abort_everything() {
     }
     for (const AppRef& app : apps_) {
         for (auto& [id, socket] : app->sockets) {
+            if (socket->group) groups_.close(*socket, true);
             socket->end(ENETDOWN);
             forget(*socket);
         }
@@ -223,7 +226,7 @@ void Sessions::tick_stop(uint64_t now_ms) {
         const bool delivers = std::any_of(root_edges_.begin(), root_edges_.end(), [](const auto& entry) {
             return entry.second->step >= RootStep::kPreparing && entry.second->step <= RootStep::kClosing;
         });
-        if (now_ms < stop_at_ms_ && delivers) return;
+        if (now_ms < stop_at_ms_ && (delivers || groups_.is_lingering())) return;
         abort_everything();
         give_up_at_ms_ = now_ms + settings_.stop_ms;
         return;

@@ -66,6 +66,13 @@ extern "C" {
 #define XY_OPT_MAX_MSG_SIZE 5    /* uint64_t, read only: the longest message */
 #define XY_OPT_DIRECTION 6       /* uint32_t, read only: XY_SENDER_ONLY, XY_RECEIVER_ONLY or XY_BOTH */
 #define XY_OPT_CAPABILITIES 7    /* uint32_t, read only: XY_CAP_* of the socket */
+/* XY_PROTO_GROUP alone, before the join. */
+#define XY_OPT_MULTICAST_IF                                                                     \
+    8 /* uint32_t: index of the interface to join and send at; 0: chosen by the kernel's route. \
+         Read: the one in use. EADDRNOTAVAIL: no port of the daemon's (lo: `local`) */
+#define XY_OPT_SOURCE                                                                          \
+    9 /* struct sockaddr_storage, write only: one address to receive from; up to 32 (ENOBUFS). \
+         None: from everybody */
 
 /* Bits of xy_protocol.capabilities and XY_OPT_CAPABILITIES. */
 #define XY_CAP_CONNECT_DATA 0x0080

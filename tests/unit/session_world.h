@@ -55,6 +55,45 @@ struct TestNetwork : Network {
         return id;
     }
     void unwatch(WatchId id) override { EXPECT_EQ(watches.erase(id), 1U); }
+    std::optional<uint32_t> port_of(int ifindex) const override {
+        if (ifindex == 1) return engine::kLocalPort;
+        return ifindex == 7 ? std::optional<uint32_t>(0) : std::nullopt;
+    }
+    Result<GroupPort> group_port(const IpAddress& dest, int ifindex, const IpAddress& bound) override {
+        if (ifindex != 0 && !port_of(ifindex)) return Error{EADDRNOTAVAIL, "test"};
+        if (!dest.is_multicast() && !has_route) return Error{ENETUNREACH, "test"};
+        const bool is_local = ifindex == 1 || (ifindex == 0 && !has_wire) || bound.is_loopback();
+        const IpAddress loopback = dest.is_v4() ? *parse_ip("127.0.0.1") : *parse_ip("::1");
+        const IpAddress source = bound.is_set() ? bound
+                                 : is_local     ? loopback
+                                 : dest.is_v4() ? address
+                                                : *parse_ip("fd77::1");
+        if (is_local) return GroupPort{.port = engine::kLocalPort, .ifindex = 1, .source = source, .mtu = 0};
+        return GroupPort{.port = 0, .ifindex = 7, .source = source, .mtu = mtu};
+    }
+    WatchId watch_on(const Endpoint& dest, const GroupPort&,
+                     std::function<void(const engine::Path&)> changed) override {
+        return watch(dest, std::move(changed));
+    }
+    engine::Path path_now(WatchId id) const override { return path_to(watches.at(id).first); }
+    engine::Path path_to(const Endpoint& dest) const {
+        return {.is_up = is_up, .source_mac = {}, .dest_mac = {}, .source = {}, .dest = dest, .mtu = mtu};
+    }
+    Result<Membership> join_group(const IpAddress& group, const GroupPort& at,
+                                  const std::vector<IpAddress>& sources) override {
+        if (membership_error != 0) return Error{membership_error, "test"};
+        if (at.port == engine::kLocalPort) return Membership{};
+        auto& held = memberships[{group, at.ifindex, sources}];
+        Membership membership = held.lock();
+        if (!membership) held = membership = std::make_shared<int>(0);
+        return membership;
+    }
+    size_t n_memberships() const {
+        size_t n = 0;
+        for (const auto& [key, held] : memberships)
+            n += held.expired() ? 0 : 1;
+        return n;
+    }
     void resolve() {
         for (auto& [id, watched] : std::map(watches))
             watched.second(
@@ -62,7 +101,9 @@ struct TestNetwork : Network {
     }
 
     IpAddress address;
-    bool has_route = true;
+    bool has_route = true, has_wire = true, is_up = true;
+    int membership_error = 0;
+    std::map<std::tuple<IpAddress, int, std::vector<IpAddress>>, std::weak_ptr<const void>> memberships;
     unsigned mtu = 1500;
     WatchId next = 1;
     std::map<WatchId, std::pair<Endpoint, std::function<void(const engine::Path&)>>> watches;
