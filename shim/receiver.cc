@@ -16,6 +16,7 @@ using abi::Position;
 
 void Receiver::open(bool has_inbox) {
     has_inbox_ = has_inbox;
+    is_gone_.store(false, std::memory_order_relaxed);
     received_bytes = received_messages = 0;
     closed_lost_bytes_ = closed_lost_gaps_ = 0;
     n_leaves_closed_.store(0, std::memory_order_relaxed);
@@ -60,10 +61,13 @@ void Receiver::forget() {
 int Receiver::prepare(Socket& s) {
     if (is_open_.load(std::memory_order_relaxed)) return 0;
     if (has_inbox_) return open_inbox(s);
-    if (s.engine->is_live.load(std::memory_order_acquire) == 0) return 0;
+    if (is_gone_.load(std::memory_order_relaxed) || s.engine->is_live.load(std::memory_order_acquire) == 0) return 0;
     source_.consumed = &s.app->consumed;
     const int error = open_image(s, 0, source_);
-    if (error == ENOTCONN) return 0;
+    if (error == ENOTCONN) {  // the session broke before anything was looked at: nothing can come any more
+        is_gone_.store(true, std::memory_order_release);
+        return 0;
+    }
     if (error == 0) is_open_.store(true, std::memory_order_release);
     return error;
 }
@@ -300,7 +304,8 @@ void Receiver::flush(Socket& s) {
 
 bool Receiver::may_have_something(const Socket& s) const {
     if (!is_open_.load(std::memory_order_acquire))
-        return !has_inbox_ && s.engine->is_live.load(std::memory_order_acquire) != 0;
+        return !has_inbox_ && !is_gone_.load(std::memory_order_acquire) &&
+               s.engine->is_live.load(std::memory_order_acquire) != 0;
     if (has_inbox_)
         return n_ready_.load(std::memory_order_relaxed) != 0 ||
                inbox_engine_.as<const InboxEngine>()->head.load(std::memory_order_acquire) !=

@@ -101,6 +101,7 @@ class Receiver {
     uint32_t tail_ = 0;  // entries taken from the ready ring; stored once all that they announced was taken
     Mapping inbox_engine_, inbox_app_;
     std::atomic<bool> is_open_{false};
+    std::atomic<bool> is_gone_{false};  // a leaf's image went before it was mapped
     bool has_inbox_ = false;
     bool has_told_seen_ = false;
     std::atomic<uint32_t> n_leaves_closed_{0};
