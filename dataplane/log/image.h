@@ -8,11 +8,13 @@
 //     always at a START frame; the oldest cells are overwritten, behind `floor`. Bytes lost are counted as the log
 //     holds them; where whole cells are missing, as if each had been full: an upper bound.
 // Until go_live the first frame fixes the base and nothing is published. Times are values of the caller's clock.
+// An image of a group is filled by `append` alone: whole records, one behind the other, best effort without gaps.
 #pragma once
 #include <xylem/abi/image.h>
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "dataplane/base/drops.h"
 #include "dataplane/base/nak_range.h"
@@ -46,7 +48,7 @@ struct DataFrame {
 
 struct ImageConfig {
     Geometry geometry;
-    uint32_t flags = 0;          // abi::kImageReliable, abi::kImageStream
+    uint32_t flags = 0;          // abi::kImageReliable, abi::kImageStream, abi::kImageGroup
     uint64_t reorder_time = 0;   // in the caller's clock: how long a gap across cells is waited for (best effort)
     uint64_t prefault_cell = 0;  // where the stream is expected to begin
     uint64_t n_prefault_cells = 64;
@@ -66,6 +68,10 @@ class Image {
 
     /// Takes a frame. Every verdict but kAccepted is a drop.
     Verdict accept(const DataFrame& frame, uint64_t now);
+
+    /// A live image that takes no frames: publishes a message of one record, `prefix` and then `payload`; a cell in
+    /// which it has no room is closed. False: it fits no cell. The bytes may change while they are copied.
+    bool append(std::span<const uint8_t> prefix, std::span<const uint8_t> payload);
 
     /// The stream starts for us at `p0`, a record boundary. From now on positions are published. What lies between p0
     /// and the first frame seen: reliable: is missing (repair brings it); best effort: is lost. Once.
