@@ -72,6 +72,7 @@ Result<void> EngineImpl::start(const EngineConfig& config) {
     eal_ = std::make_unique<dpdk::Eal>(std::move(*eal));
     if (auto opened = open_ports(config); !opened) return opened;
     reorder_tsc_ = config.reorder_us * tsc_per_us();
+    data_port_ = config.data_port;
     auto waker = Waker::start();
     if (!waker) return waker.error();
     waker_ = std::move(*waker);

@@ -250,7 +250,7 @@ class Engine {
     /// The datagrams that come in for a group on a port, for any number of readers: live at once, best effort, without
     /// end; a reader starts at published(image). Has every datagram that this host commits after this call. Steers
     /// (group, UDP port) to us; membership is the caller's. EEXIST: there is one; EINVAL: no group, no UDP port or the
-    /// data port, no such port, a cell that holds no datagram; errors of the steering.
+    /// data port, no such port, no possible geometry; errors of the steering.
     virtual Result<Image*> add_group_image(const GroupImageSpec&) = 0;
     virtual int image_fd(const Image*) const = 0;  // borrowed, sealed, for read-only mappings
     virtual void set_feedback(Image*, uint64_t feedback_label, const Path&) = 0;

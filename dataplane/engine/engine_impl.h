@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine behind engine.h: control's side of every object, and the commands that hand them to the worker. Start and
-// applications are in engine.cc, streams and replicas in engine_sending.cc, images and readers in engine_receiving.cc.
+// applications are in engine.cc, streams and replicas in engine_sending.cc, images and readers in engine_receiving.cc,
+// what is special to groups in engine_groups.cc.
 #pragma once
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -82,6 +84,9 @@ class EngineImpl final : public Engine {
     bool has_port(uint32_t port) const { return port < ports_.size(); }
     stage::Egress* egress_of(uint32_t port) { return has_port(port) ? ports_[port].egress.get() : &nowhere_; }
     uint32_t max_frame_bytes(const Path&) const;
+    stage::GroupRoute route_to(const GroupDestination&, const Stream&);
+    Result<void> steer(const Endpoint& group, uint32_t port);
+    void stop_steering(const Endpoint& group, uint32_t port);
     GroupRoom make_room(const Stream& stream, uint32_t at);
     Result<void> open_ports(const EngineConfig& config);
 
@@ -93,12 +98,14 @@ class EngineImpl final : public Engine {
     bool is_running_ = false;
     Labels labels_;
     uint64_t reorder_tsc_ = 0;
+    uint16_t data_port_ = 0;
     EngineEvents* listener_ = nullptr;
     AppId last_app_ = 0;
     std::unordered_map<AppId, std::unique_ptr<App>> apps_;
     std::unordered_set<Stream*> streams_;
     std::unordered_set<Replica*> replicas_;
     std::unordered_set<Image*> images_;
+    std::set<std::pair<uint32_t, Endpoint>> groups_;  // port and group of the images of groups
     std::unordered_set<Reader*> readers_;
 };
 

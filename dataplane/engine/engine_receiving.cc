@@ -23,8 +23,6 @@ Result<Image*> EngineImpl::add_image(const ImageSpec& spec) {
     return image;
 }
 
-Result<Image*> EngineImpl::add_group_image(const GroupImageSpec&) { return Error{EOPNOTSUPP, "no group images yet"}; }
-
 void EngineImpl::set_feedback(Image* image, uint64_t feedback_label, const Path& path) {
     const auto header = make_template(path, feedback_label, static_cast<uint32_t>(feedback_label >> 32));
     stage::Egress* egress = path.is_up && has_port(path.port) ? egress_of(path.port) : nullptr;
@@ -83,6 +81,7 @@ void EngineImpl::remove_reader(Reader* reader, Done done) {
 }
 
 void EngineImpl::remove_image(Image* image, Done done) {
+    if (image->group.ip.is_set()) stop_steering(image->group, image->group_port);
     post([image](Worker& worker) { worker.remove_image(*image); },
          [this, image, done = std::move(done)] {
              if (image->label != 0) labels_.release(image->label);

@@ -60,7 +60,8 @@ Result<Stream*> EngineImpl::add_stream(const StreamSpec& spec) {
     stream->app = spec.app;
     stream->socket = spec.socket;
     stream->geometry = spec.geometry;
-    stream->is_reliable = spec.is_reliable;
+    stream->is_reliable = spec.is_reliable && !spec.is_group;
+    if (spec.is_group) stream->datagrams = std::make_unique<stage::GroupSender>();
     stream->max_in_flight_pkts = spec.max_in_flight_pkts;
     stream->facts = &app.own().sockets[spec.socket];
     stream->writable.id = waker_->next_id();
@@ -187,10 +188,6 @@ void EngineImpl::remove_stream(Stream* stream, Done done) {
             delete stream;
             if (done) done();
         });
-}
-
-Result<void> EngineImpl::set_destination(Stream*, uint32_t, const GroupDestination&) {
-    return Error{EOPNOTSUPP, "no datagram streams yet"};
 }
 
 StreamCounters EngineImpl::counters(const Stream* stream) const {

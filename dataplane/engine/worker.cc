@@ -81,6 +81,7 @@ void Worker::stop() {
 
 void Worker::post(std::function<bool(Worker&)> apply, Done done) {
     overflow_.push_back(new Command{std::move(apply), std::move(done)});
+    n_posted_.fetch_add(1, std::memory_order_release);  // partner: send()
     hand_over();
 }
 
@@ -131,6 +132,7 @@ unsigned Worker::apply_commands() {
     Command* command;
     while (deferred_.size() < kMaxDeferred && commands_.pop(command)) {
         ++n;
+        ++n_taken_;
         if (command->apply(*this))
             notify({.applied = command});
         else
@@ -141,12 +143,16 @@ unsigned Worker::apply_commands() {
 
 unsigned Worker::receive() {
     unsigned total = 0;
-    for (WorkerPort& port : ports_) {
+    stage::InPort at{.data_port = data_port_};
+    for (; at.index < ports_.size(); ++at.index) {
+        WorkerPort& port = ports_[at.index];
+        at.ifindex = static_cast<uint32_t>(port.port->ifindex());
         for (uint16_t queue = 0; queue < port.port->n_queues(); ++queue) {
             rte_mbuf* burst[kBurst];
             const uint16_t n = port.port->rx(queue, burst, kBurst);
             if (n == 0) continue;
-            stage::ingress(burst, n, data_port_, labels_, context_);
+            if (!commands_.is_empty()) apply_commands();  // what they answer may have been given in the meantime
+            stage::ingress(burst, n, at, labels_, context_);
             rte_pktmbuf_free_bulk(burst, n);
             total += n;
         }
@@ -185,8 +191,9 @@ void Worker::serve_bell(App& app, uint32_t socket) {
     }
 }
 
-/// A fan-out waits for room in a queue or for a frame.
+/// A fan-out, or a datagram, waits for room in a queue or for a frame.
 bool is_paused(const stage::TxStream& stream) {
+    if (stream.datagrams) return stream.datagrams->is_paused;
     return std::any_of(stream.groups.begin(), stream.groups.end(),
                        [](const auto& group) { return group && group->is_open; });
 }
@@ -201,6 +208,7 @@ bool Worker::is_idle_for_long(Stream& stream) const {
 
 unsigned Worker::send() {
     unsigned total = 0;
+    context_.is_up_to_date = n_taken_ >= n_awaited_;
     for (stage::TxStream *at = context_.active.front(), *next = nullptr; at != nullptr; at = next) {
         next = context_.active.next(*at);
         auto& stream = static_cast<Stream&>(*at);
@@ -225,6 +233,7 @@ unsigned Worker::send() {
             }
         }
     }
+    n_awaited_ = n_posted_.load(std::memory_order_acquire);  // partner: post(); after the commits were sampled
     return total;
 }
 

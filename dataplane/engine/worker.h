@@ -74,6 +74,7 @@ class Worker {
     void remove_replica(Replica& replica);
     bool has_boundary(const Stream& stream, Position at) const;
     void finish_stream(Stream& stream, Position final);
+    void set_destination(Stream& stream, uint32_t index, const stage::GroupRoute& route);
     void add_image(Image& image);
     void go_live(Image& image, Position p0);
     void set_final(Image& image, Position final);
@@ -118,10 +119,13 @@ class Worker {
     Idle idle_;
     uint64_t next_timer_scan_ = 0;
 
-    SpscRing<Command*> commands_;     // control to worker
-    std::vector<Command*> overflow_;  // control's: what the ring had no room for
-    SpscRing<Notice> notices_;        // worker to control
-    std::vector<Command*> deferred_;  // asked again at every poll; capacity reserved
+    SpscRing<Command*> commands_;        // control to worker
+    std::vector<Command*> overflow_;     // control's: what the ring had no room for
+    SpscRing<Notice> notices_;           // worker to control
+    std::vector<Command*> deferred_;     // asked again at every poll; capacity reserved
+    std::atomic<uint64_t> n_posted_{0};  // commands; control writes
+    uint64_t n_taken_ = 0;               // of them
+    uint64_t n_awaited_ = 0;             // posted when the commits of the last poll had been sampled
     bool has_notices_ = false;
     bool has_slept_ = false;  // right before this poll
     int notice_fd_ = -1, command_fd_ = -1, epoll_fd_ = -1;

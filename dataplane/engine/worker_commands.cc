@@ -130,8 +130,14 @@ void Worker::finish_stream(Stream& stream, Position final) {
     touch(stream);
 }
 
+void Worker::set_destination(Stream& stream, uint32_t index, const stage::GroupRoute& route) {
+    stream.datagrams->routes[index] = route;
+    touch(stream);
+}
+
 void Worker::add_image(Image& image) {
     if (image.label != 0) labels_.set_image(image.label, &image);
+    if (image.group.ip.is_set()) context_.groups.add(image);
 }
 
 void Worker::go_live(Image& image, Position p0) {
@@ -152,6 +158,7 @@ void Worker::remove_image(Image& image) {
     context_.touched.remove(image);
     context_.timed_images.remove(image);
     if (image.label != 0) labels_.clear(image.label);
+    if (image.group.ip.is_set()) context_.groups.remove(image);
 }
 
 void Worker::add_reader(App& app, Reader& reader) {

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cstring>
 
-#include "dataplane/packet/byte_order.h"
+#include "dataplane/packet/checksum.h"
 
 namespace xylem::packet {
 namespace {
@@ -22,26 +22,6 @@ constexpr size_t kV6Hop = 16, kV6Sum = 18, kV6Addresses = 20, kV6Ports = 52, kV6
 constexpr size_t kIpv4HeaderBytes = 20, kIpv6HeaderBytes = 40, kUdpHeaderBytes = 8;
 constexpr uint8_t kUdp = 17;
 constexpr size_t kMaxPayload = 65535 - kIpv4HeaderBytes - kUdpHeaderBytes - kHeaderBytes;
-
-uint16_t fold(uint32_t sum) {
-    sum = (sum & 0xFFFF) + (sum >> 16);
-    return static_cast<uint16_t>(sum + (sum >> 16));
-}
-
-uint32_t sum_words(const uint8_t* at, size_t n_bytes) {
-    uint32_t sum = 0;
-    for (size_t i = 0; i < n_bytes; i += 2)
-        sum += load_raw16(at + i);
-    return sum;
-}
-
-void store_raw16(uint8_t* at, uint16_t value) { std::memcpy(at, &value, sizeof(value)); }
-
-/// 0 would mean that there is no checksum.
-uint16_t udp_checksum(uint16_t constant_sum, uint32_t frame_sum) {
-    const uint16_t checksum = static_cast<uint16_t>(~fold(constant_sum + frame_sum));
-    return checksum == 0 ? 0xFFFF : checksum;
-}
 
 void put_ethernet(const Path& path, uint16_t ether_type, uint8_t* out) {
     std::memcpy(out, path.dst_mac.bytes.data(), 6);

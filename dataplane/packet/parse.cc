@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/packet/parse.h"
 
-#include "dataplane/packet/byte_order.h"
+#include "dataplane/packet/checksum.h"
 
 namespace xylem::packet {
 namespace {
@@ -83,9 +83,8 @@ bool take_ipv6(Rest& rest, IpAddress* src, Drop* why) {
 }
 
 /// Leaves `rest` as the UDP payload.
-bool take_udp(Rest& rest, uint16_t data_port, uint16_t* src_port, Drop* why) {
+bool take_udp(Rest& rest, uint16_t* src_port, Drop* why) {
     const uint8_t* udp = rest.at;
-    if (load_be<uint16_t>(udp + 2) != data_port) return refuse(Drop::not_ours, why);
     const size_t len = load_be<uint16_t>(udp + 4);
     if (len < kUdpHeader + kHeaderBytes || len > rest.len) return refuse(Drop::bad_length, why);
     *src_port = load_be<uint16_t>(udp);
@@ -106,20 +105,58 @@ bool take_xylem(Rest& rest, ParsedFrame* out, Drop* why) {
     return true;
 }
 
+void describe(const Rest& rest, const uint8_t* ip, const IpAddress& src, ParsedDatagram* out) {
+    out->ip = ip;
+    out->udp = {rest.at, rest.len};
+    out->src = {src, load_be<uint16_t>(rest.at)};
+    out->dst.port = load_be<uint16_t>(rest.at + 2);
+    if (src.is_v6()) {
+        out->dst.ip = IpAddress::v6(ip + 24);
+        return;
+    }
+    uint32_t address_be;
+    std::memcpy(&address_be, ip + 16, sizeof(address_be));
+    out->dst.ip = IpAddress::v4(address_be);
+}
+
 }  // namespace
 
-bool parse_frame(const uint8_t* frame, size_t len, uint16_t data_port, ParsedFrame* out, Drop* why) {
-    Rest rest{frame, len};
+Parsed parse(const uint8_t* bytes, size_t len, uint16_t data_port, ParsedFrame* frame, ParsedDatagram* other,
+             Drop* why) {
+    Rest rest{bytes, len};
     uint16_t ether_type;
-    if (!take_ethernet(rest, &ether_type, why)) return false;
+    if (!take_ethernet(rest, &ether_type, why)) return Parsed::kDrop;
+    const uint8_t* ip = rest.at;
     if (ether_type == kEtherIpv4) {
-        if (!take_ipv4(rest, &out->src.ip, why)) return false;
+        if (!take_ipv4(rest, &frame->src.ip, why)) return Parsed::kDrop;
     } else if (ether_type == kEtherIpv6) {
-        if (!take_ipv6(rest, &out->src.ip, why)) return false;
+        if (!take_ipv6(rest, &frame->src.ip, why)) return Parsed::kDrop;
     } else {
-        return refuse(Drop::not_ours, why);
+        refuse(Drop::not_ours, why);
+        return Parsed::kDrop;
     }
-    return take_udp(rest, data_port, &out->src.port, why) && take_xylem(rest, out, why);
+    if (load_be<uint16_t>(rest.at + 2) != data_port) {
+        describe(rest, ip, frame->src.ip, other);
+        return Parsed::kDatagram;
+    }
+    const bool is_good = take_udp(rest, &frame->src.port, why) && take_xylem(rest, frame, why);
+    return is_good ? Parsed::kFrame : Parsed::kDrop;
+}
+
+bool parse_frame(const uint8_t* frame, size_t len, uint16_t data_port, ParsedFrame* out, Drop* why) {
+    ParsedDatagram other;
+    const Parsed what = parse(frame, len, data_port, out, &other, why);
+    if (what == Parsed::kDatagram) return refuse(Drop::not_ours, why);
+    return what == Parsed::kFrame;
+}
+
+bool take_payload(const ParsedDatagram& datagram, std::span<const uint8_t>* payload, Drop* why) {
+    const size_t len = load_be<uint16_t>(datagram.udp.data() + 4);
+    if (len < kUdpHeader || len > datagram.udp.size()) return refuse(Drop::bad_length, why);
+    if (datagram.dst.ip.is_v4() && fold(sum_words(datagram.ip, kIpv4Header)) != 0xFFFF)
+        return refuse(Drop::bad_checksum, why);
+    *payload = datagram.udp.subspan(kUdpHeader, len - kUdpHeader);
+    return true;
 }
 
 }  // namespace xylem::packet

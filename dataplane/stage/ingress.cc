@@ -159,13 +159,17 @@ void push_ready(Reader& reader) {
 
 }  // namespace
 
-void ingress(rte_mbuf** burst, uint16_t n, uint16_t data_port, const LabelTable& labels, Context& context) {
+void ingress(rte_mbuf** burst, uint16_t n, const InPort& port, const LabelTable& labels, Context& context) {
+    packet::ParsedFrame parsed;
+    packet::ParsedDatagram other;
+    Drop why;
     for (uint16_t i = 0; i < n; ++i) {
-        packet::ParsedFrame parsed;
-        Drop why;
-        if (packet::parse_frame(rte_pktmbuf_mtod(burst[i], const uint8_t*), burst[i]->data_len, data_port, &parsed,
-                                &why)) [[likely]]
+        const auto* bytes = rte_pktmbuf_mtod(burst[i], const uint8_t*);
+        const packet::Parsed what = packet::parse(bytes, burst[i]->data_len, port.data_port, &parsed, &other, &why);
+        if (what == packet::Parsed::kFrame) [[likely]]
             deliver(parsed, labels, context);
+        else if (what == packet::Parsed::kDatagram)
+            take_datagram(other, port, context);
         else
             context.drops.add(why);
     }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The receiving stages: ingress (a burst of frames → label → image or replica), what an image owes its sender (STATUS
-// and NAK), and what readers have taken. Every frame that enters leaves by one door: stored, taken as feedback, or one
-// named drop.
+// The receiving stages: ingress (a burst of frames → label → image or replica; or → group → image), what an image owes
+// its sender (STATUS and NAK), and what readers have taken. Every frame that enters leaves by one door: stored, taken
+// as feedback, or one named drop.
 #pragma once
 #include "dataplane/stage/context.h"
+#include "dataplane/stage/group_ingress.h"
 #include "dataplane/stage/label_table.h"
 
 namespace xylem::stage {
 
-/// Parses and delivers `n` frames; none is freed. Afterwards each was stored or counted, and the images concerned are
-/// in context.touched.
-void ingress(rte_mbuf** burst, uint16_t n, uint16_t data_port, const LabelTable& labels, Context& context);
+/// Parses and delivers `n` frames that came in at one port; none is freed. Afterwards each was stored or counted, and
+/// the images concerned are in context.touched.
+void ingress(rte_mbuf** burst, uint16_t n, const InPort& port, const LabelTable& labels, Context& context);
 
 /// Stores a data frame (from the wire or from a local stream) and notes the image as touched.
 void store_frame(RxImage& image, const log::DataFrame& frame, Context& context);

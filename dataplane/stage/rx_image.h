@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include <xylem/abi/segment.h>
+#include "dataplane/base/address.h"
 #include "dataplane/base/counter.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/log/image.h"
@@ -47,6 +48,9 @@ struct RxImage {
 
     log::Image image;
     uint64_t label = 0;
+    Endpoint group;           // with a UDP port: the datagrams that it holds; no address: a stream's
+    uint32_t group_port = 0;  // where they come in
+    RxImage* next_in_bucket = nullptr;
     IntrusiveList<Reader, &Reader::in_image> readers;
 
     // Feedback. No egress: a local stream feeds it (`feeder`), or the way back is not known yet.

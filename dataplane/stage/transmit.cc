@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "dataplane/packet/wire.h"
+#include "dataplane/stage/group_transmit.h"
 #include "dataplane/stage/ingress.h"
 
 namespace xylem::stage {
@@ -195,6 +196,7 @@ bool is_in_a_cell(const TxStream& stream, Position p) { return abi::offset_of(p)
 
 unsigned transmit(TxStream& stream, unsigned budget, Context& context) {
     if (!stream.is_pulled) return 0;
+    if (stream.datagrams) return transmit_datagrams(stream, budget, context);
     const Position before = stream.log->commit();
     const Position commit = stream.log->sample_commit(stream.limit);
     stream.committed.set(commit);

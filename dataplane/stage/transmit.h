@@ -8,7 +8,7 @@ namespace xylem::stage {
 
 /// Pulls and fans out at most `budget` frames per group of the stream, and serves repairs. Afterwards every frame cut
 /// was sent to all replicas of its group, or the group is paused and resumes there. Returns the number of frames sent
-/// or stored (0: nothing to do).
+/// or stored (0: nothing to do). GROUP streams: see group_transmit.h.
 unsigned transmit(TxStream& stream, unsigned budget, Context& context);
 
 /// A NAK of `replica`: remembers what it misses, unless it is still being served. Ranges that no log can have are

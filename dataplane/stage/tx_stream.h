@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream on the sending host: its log, its replicas in groups (one group per transmit queue, one for this host's own
 // image, one for replicas that have had no path yet), and what is known of their progress. Each group has a cursor of
-// its own over the log and pauses alone. One worker owns all of it; control reads the counters.
+// its own over the log and pauses alone. A GROUP stream has destinations instead, and one cursor, `position`. One
+// worker owns all of it; control reads the counters.
 #pragma once
 #include <xylem/abi/segment.h>
 
@@ -16,6 +17,7 @@
 #include "dataplane/log/tx_log.h"
 #include "dataplane/packet/frame.h"
 #include "dataplane/stage/egress.h"
+#include "dataplane/stage/group_route.h"
 #include "dataplane/stage/rx_image.h"
 
 namespace xylem::stage {
@@ -111,6 +113,7 @@ struct TxStream {
     Position final = abi::kNoPosition;
     bool has_finished = false;
 
+    std::unique_ptr<GroupSender> datagrams;  // set: a GROUP stream
     std::array<std::unique_ptr<Group>, kMaxGroups> groups;
     uint32_t n_replicas = 0;
     Position position = 0;  // where a replica that joins now starts, if that is a record boundary

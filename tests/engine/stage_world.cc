@@ -18,19 +18,20 @@ packet::Path path_of(uint8_t host) {
     return path;
 }
 
-dpdk::MbufPool make_pool(unsigned n_frames) {
-    static unsigned n_made = 0;
-    auto pool = dpdk::MbufPool::create("stage_" + std::to_string(n_made++), n_frames, 2048);
-    if (!pool) ADD_FAILURE() << pool.error().what;
-    return std::move(*pool);
-}
-
 bool start_eal() {
     static const auto eal = dpdk::Eal::init({});
     return static_cast<bool>(eal);
 }
 
 }  // namespace
+
+dpdk::MbufPool make_pool(unsigned n_frames) {
+    static unsigned n_made = 0;
+    start_eal();
+    auto pool = dpdk::MbufPool::create("stage_" + std::to_string(n_made++), n_frames, 2048);
+    if (!pool) ADD_FAILURE() << pool.error().what;
+    return std::move(*pool);
+}
 
 packet::ParsedFrame parse(const rte_mbuf* frame) {
     packet::ParsedFrame parsed;
@@ -95,7 +96,7 @@ size_t Wire::n_under_way(uint64_t label) const {
 
 World::World(unsigned pool_frames, unsigned seed)
     : random(seed),
-      pool((start_eal(), make_pool(pool_frames))),
+      pool(make_pool(pool_frames)),
       copies(make_pool(kPool)),
       out(random, now, copies.get()),
       other_out(random, now, copies.get()),
@@ -252,7 +253,8 @@ void World::write_some(Sender& sender) {
 void World::take_in(Host& host, rte_mbuf* frame) {
     const uint64_t drops_before = host.context().drops.total();
     const packet::ParsedFrame parsed = parse(frame);
-    stage::ingress(&frame, 1, kDataPort, host.worker.labels(), host.context());
+    stage::ingress(&frame, 1, {.index = 0, .ifindex = kIfindex, .data_port = kDataPort}, host.worker.labels(),
+                   host.context());
     ++host.n_in;
     const uint64_t dropped = host.context().drops.total() - drops_before;
     EXPECT_LE(dropped, 1U);  // one door

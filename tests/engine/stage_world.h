@@ -22,15 +22,19 @@
 #include "dataplane/stage/transmit.h"
 #include "tests/unit/log_writer.h"
 #include "tests/unit/reference_reader.h"
+#include "tests/unit/sample_frames.h"
 
 namespace xylem::test {
 
 using abi::Geometry;
 using abi::Position;
 
-inline constexpr uint16_t kDataPort = 7471;
+inline constexpr uint32_t kIfindex = 4;  // of a host's one port
 inline constexpr uint64_t kTicksPerUs = 1000, kStepUs = 10;
 inline constexpr uint32_t kWholeCells = abi::kMaxCellBytes;
+
+/// EAL has been started by then.
+dpdk::MbufPool make_pool(unsigned n_frames);
 
 /// One direction between two hosts.
 class Wire {

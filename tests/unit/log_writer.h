@@ -52,6 +52,16 @@ class LogWriter {
         position_ = abi::cell_start(cell + 1);
     }
 
+    /// Of an enemy: a word anywhere in the cells.
+    void overwrite(uint64_t cells_off, uint64_t word) {
+        std::memcpy(base_ + abi::log_cells_off(geometry_) + (cells_off & ~7ULL), &word, sizeof word);
+    }
+    void overwrite(abi::Position at, const abi::RecordHeader& header) {
+        uint64_t word;
+        std::memcpy(&word, &header, sizeof word);
+        overwrite((abi::cell_of(at) & geometry_.mask()) * geometry_.cell_stride() + abi::offset_of(at), word);
+    }
+
     void commit() { header().commit.store(position_, std::memory_order_release); }
 
   private:

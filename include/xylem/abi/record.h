@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A record: an 8-byte header and its payload, padded to 8. It never crosses a cell's end. Written by the sending shim,
-// read by the receiving shim; workers carry bytes and never parse (but for the one place where an image closes a gap
-// inside a cell). The header is one 64-bit word, stored and loaded whole.
+// read by the receiving shim; workers carry bytes and never parse (but for datagrams of groups, and where an image
+// closes a gap inside a cell). The header is one 64-bit word, stored and loaded whole.
 #pragma once
 #include <xylem/abi/position.h>
 
