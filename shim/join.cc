@@ -299,6 +299,7 @@ int check_accept(const Socket& s, const sockaddr* address, const socklen_t* leng
     if (s.protocol == XY_PROTO_GROUP) return EOPNOTSUPP;
     const socklen_t needed = s.family == AF_INET6 ? 28 : 16;
     if (address != nullptr && (length == nullptr || *length < needed)) return EFAULT;
+    if (end_of(s) == ENETDOWN) return ENETDOWN;
     return s.is_branch || !may_accept(s) ? EINVAL : 0;
 }
 

@@ -72,8 +72,8 @@ int receive_refusal(const Socket& s) {
     if ((s.shut.load(std::memory_order_relaxed) & kShutRead) != 0) return ESHUTDOWN;
     const abi::Phase phase = phase_of(s);
     if (s.is_branch) return phase == abi::Phase::kJoined && end_of(s) < 0 ? EOPNOTSUPP : ENOTCONN;
-    if (s.attachment->is_dead()) return 0;  // ended: the caller knows
-    if (phase == abi::Phase::kOpen || phase == abi::Phase::kFree) return EINVAL;
+    if (end_of(s) == ENETDOWN) return 0;  // the caller knows, or looks again
+    if (phase == abi::Phase::kOpen) return EINVAL;
     const bool is_member = phase == abi::Phase::kJoined || phase == abi::Phase::kEnded;
     if (!is_root(s) && !is_member && end_of(s) < 0) return ENOTCONN;
     return s.engine->direction.load(std::memory_order_relaxed) == XY_SENDER_ONLY ? EOPNOTSUPP : 0;

@@ -64,12 +64,10 @@ int Receiver::prepare(Socket& s) {
     if (is_gone_.load(std::memory_order_relaxed) || s.engine->is_live.load(std::memory_order_acquire) == 0) return 0;
     source_.consumed = &s.app->consumed;
     const int error = open_image(s, 0, source_);
-    if (error == ENOTCONN) {  // the session broke before anything was looked at: nothing can come any more
-        is_gone_.store(true, std::memory_order_release);
-        return 0;
-    }
     if (error == 0) is_open_.store(true, std::memory_order_release);
-    return error;
+    // The session broke before anything was looked at: nothing can come any more.
+    if (error == ENOTCONN || error == ENETDOWN) is_gone_.store(true, std::memory_order_release);
+    return error == ENOTCONN ? 0 : error;
 }
 
 int Receiver::open_image(Socket& s, uint32_t slot, Source& source) {

@@ -125,11 +125,15 @@ void close_all_sockets();
 /// The descriptor of a c_root's leaf, or -1 when it is closed.
 int branch_descriptor(const Socket& root, uint32_t leaf_number);
 
-/// -1: the session lives; else how it ended: 0 gracefully, or the errno of FD_CLOSE.
+/// -1: the session lives; else how it ended: 0 gracefully, or the errno of FD_CLOSE. A slot that is free though we did
+/// not close its socket is what a daemon leaves that was stopped.
 inline int end_of(const Socket& s) {
     if (const int error = s.local_error.load(std::memory_order_relaxed)) return error;
     if (s.attachment->is_dead()) return ENETDOWN;
-    if (s.engine->has_ended.load(std::memory_order_acquire) == 0) return -1;
+    if (s.engine->has_ended.load(std::memory_order_acquire) == 0) {
+        const uint32_t phase = s.engine->phase.load(std::memory_order_relaxed);
+        return phase == static_cast<uint32_t>(abi::Phase::kFree) ? ENETDOWN : -1;
+    }
     const int error = s.engine->close_error.load(std::memory_order_relaxed);
     return error < 0 ? ECONNABORTED : error;
 }

@@ -289,6 +289,18 @@ TEST_F(ShimEvents, ASessionThatBreaksBeforeAnythingWasLookedAtTellsCloseAlone_W1
     EXPECT_EQ(take_events(p.leaf).events, 0U);
 }
 
+TEST_F(ShimEvents, ADaemonThatGoesBeforeAnythingWasLookedAtTellsCloseAlone_W166) {
+    const Pair p = make_pair(SOCK_RDM);
+    ASSERT_EQ(xy_event_select(p.leaf, -1, XY_FD_READ | XY_FD_CLOSE), 0);
+
+    daemon.die();
+
+    ASSERT_TRUE(is_readable(p.leaf, 10000));
+    const xy_events events = take_events(p.leaf);
+    EXPECT_EQ(events.events, static_cast<uint32_t>(XY_FD_CLOSE));
+    EXPECT_EQ(events.error[XY_FD_CLOSE_BIT], ENETDOWN);
+}
+
 TEST_F(ShimEvents, TheLeafsDescriptorAtTheRootInheritsTheRegistration) {
     const int root = make_root(SOCK_RDM), a = make_leaf(SOCK_RDM), b = make_leaf(SOCK_RDM);
     ASSERT_EQ(xy_event_select(root, -1, XY_FD_ACCEPT | XY_FD_CLOSE), 0);
