@@ -32,7 +32,9 @@ bool may_write(const Socket& s) {
 bool has_data(Socket& s) {
     Lock lock(s.receive_mutex);
     s.receiver.prepare(s);
-    return s.receiver.may_have_something(s);
+    if (s.receiver.has_message(s)) return true;
+    s.receiver.note_empty(s);  // part of a message: the descriptor stays quiet until there is more
+    return false;
 }
 
 bool has_closed(Socket& s, int& error) {

@@ -214,6 +214,7 @@ ImageReader::Step ImageReader::measure(const Record& first, uint64_t& bytes, Pos
         if ((record.flags & abi::kRecordEnd) == 0) continue;
         bytes = scanned_bytes_ - 1;
         end = scanned_;
+        scanned_bytes_ = 0;  // who only looks at the message, or has no room for it, looks again
         return Step::kRecord;
     }
 }
@@ -358,15 +359,26 @@ size_t ImageReader::next_bytes() {
         }
         return bytes;
     }
+    uint64_t bytes;
+    return next_message(bytes) == Step::kRecord ? bytes : 0;
+}
+
+// Looks for the next message that is published whole, over those that were cut short.
+ImageReader::Step ImageReader::next_message(uint64_t& bytes) {
     for (;;) {
         Record first;
-        uint64_t bytes;
         Position end;
-        if (find_message(first) != Step::kRecord) return 0;
-        const Step step = measure(first, bytes, end);
-        if (step == Step::kGap) continue;
-        return step == Step::kRecord ? bytes : 0;
+        Step step = find_message(first);
+        if (step == Step::kRecord) step = measure(first, bytes, end);
+        if (step != Step::kGap) return step;
     }
+}
+
+bool ImageReader::has_message() {
+    Record first;
+    uint64_t bytes;
+    const Step step = is_stream_ ? find_message(first) : next_message(bytes);
+    return step == Step::kRecord || step == Step::kBroken;
 }
 
 }  // namespace xylem::shim

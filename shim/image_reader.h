@@ -53,6 +53,8 @@ class ImageReader {
     bool is_intact(abi::Position start) const;
     /// Bytes of the next whole message; streams: bytes ready.
     size_t next_bytes();
+    /// Whether receive, with room enough, returns something else than kNone.
+    bool has_message();
 
     abi::Position position() const { return position_; }
     /// `published` as last loaded.
@@ -108,6 +110,7 @@ class ImageReader {
     void resume_at_floor();
     Step find_message(Record& first);
     Step measure(const Record& first, uint64_t& bytes, abi::Position& end);
+    Step next_message(uint64_t& bytes);
     Outcome take_message(Scatter& to, bool is_peek, Received& out);
     Outcome take_pieces(Scatter& to, bool is_peek, Received& out);
     bool copy(Scatter& to, size_t bytes);

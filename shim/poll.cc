@@ -25,7 +25,7 @@ bool is_readable(Socket& s) {
     if (!may_receive) return false;
     Lock lock(s.receive_mutex);
     s.receiver.prepare(s);
-    if (s.receiver.may_have_something(s)) return true;
+    if (s.receiver.has_message(s)) return true;
     const int end = end_of(s);
     return end > 0 || (end == 0 && s.receiver.is_at_end(s));
 }

@@ -258,6 +258,18 @@ size_t Receiver::next_bytes(Socket& s) {
     return 0;
 }
 
+bool Receiver::has_message(Socket& s) {
+    if (has_inbox_ && is_open_.load(std::memory_order_relaxed)) take_ready(s);
+    uint32_t slot;
+    for (Source* source = front(slot); source != nullptr; source = front(slot)) {
+        if (source->reader.has_message()) return true;
+        if (!has_inbox_) return false;
+        tell(s, *source, true);
+        rotate(true);
+    }
+    return !has_inbox_ && source_.is_broken;
+}
+
 // ---- telling the engine ----
 
 Position Receiver::needed(const Source& source) {

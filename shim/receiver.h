@@ -58,6 +58,8 @@ class Receiver {
     /// 0, EINVAL (no such span), EOVERFLOW (overwritten meanwhile).
     int release(Socket& s, uint32_t slot, uint64_t sequence);
     size_t next_bytes(Socket& s);
+    /// Whether a whole message (a stream: a byte) is there, or the sender wrote nonsense.
+    bool has_message(Socket& s);
 
     /// Nothing is left to take: says so to the engine, so that the descriptor stays quiet until more comes.
     void note_empty(Socket& s);

@@ -99,6 +99,40 @@ TEST_F(ReliableReading, AMessageInPiecesIsWaitedForUntilItsEnd) {
     EXPECT_EQ(reader.position(), position(2, 16));
 }
 
+TEST_F(ReliableReading, AMessageInPiecesThatWasOnlyLookedAtStays) {
+    put(0, 0, std::string(248, 'a'), kRecordBegin);
+    image.close_cell(0, 256, position(1, 0), 0);
+    put(1, 0, "end", kRecordEnd);
+    put(1, 16, "next");
+    publish(position(1, 32));
+    const std::string whole = std::string(248, 'a') + "end";
+    std::string text;
+
+    EXPECT_TRUE(reader.has_message());
+    EXPECT_TRUE(reader.has_message());
+    EXPECT_EQ(reader.next_bytes(), whole.size());
+    EXPECT_EQ(receive(text, XY_MSG_PEEK), Outcome::kTaken);
+    EXPECT_EQ(text, whole);
+    EXPECT_EQ(receive(text, 0, 10), Outcome::kTooLong);
+    EXPECT_EQ(receive(text), Outcome::kTaken);
+    EXPECT_EQ(text, whole);
+    EXPECT_EQ(receive(text), Outcome::kTaken);
+    EXPECT_EQ(text, "next");
+    EXPECT_EQ(reader.lost_bytes(), 0U);
+}
+
+TEST_F(ReliableReading, AMessageIsThereWhenItIsPublishedWhole) {
+    put(0, 0, std::string(248, 'a'), kRecordBegin);
+    image.close_cell(0, 256, position(1, 0), 0);
+    put(1, 0, "", kRecordEnd);
+
+    EXPECT_FALSE(reader.has_message());
+    publish(position(1, 0));
+    EXPECT_FALSE(reader.has_message());
+    publish(position(1, 8));
+    EXPECT_TRUE(reader.has_message());
+}
+
 TEST_F(ReliableReading, TheLastRecordOfAFullCellLeavesTheReaderAtTheNextOne) {
     put(0, 0, std::string(248, 'a'));
     image.close_cell(0, 256, position(1, 0), 0);
