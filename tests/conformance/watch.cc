@@ -33,6 +33,13 @@ uint32_t recorded_within_quiet(Party& party, int s, Where where) {
     return party.run([=] { return recorded_until(s, Clock::now() + std::chrono::milliseconds(kQuietMs)); }, where);
 }
 
+int end_of(Party& party, int s, Where where) {
+    must(party.select(s, XY_FD_CLOSE, where), "select");
+    const Events events = party.await(s, XY_FD_CLOSE, where);
+    must(events, "FD_CLOSE");
+    return events.error_of[XY_FD_CLOSE_BIT];
+}
+
 int make_eventfd(Party& party, Where where) {
     return must(party.run([] { return done(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }, where), "eventfd");
 }

@@ -10,6 +10,9 @@ namespace xylem::conformance {
 /// The events that were recorded within the quiet period. A wake-up of the descriptor alone is none.
 uint32_t recorded_within_quiet(Party& party, int s, Where where = Where::current());
 
+/// Registers for FD_CLOSE, which must come: its code.
+int end_of(Party& party, int s, Where where = Where::current());
+
 /// A new eventfd of the party.
 int make_eventfd(Party& party, Where where = Where::current());
 Done select_on(Party& party, int s, int event_fd, unsigned mask, Where where = Where::current());
