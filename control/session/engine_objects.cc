@@ -5,6 +5,16 @@
 
 namespace xylem::session {
 
+namespace {
+
+/// What the engine has no memory for: applications know one word for that (W-214).
+Error no_room(Error error) {
+    if (error.code == ENOMEM || error.code == ENFILE) error.code = ENOBUFS;
+    return error;
+}
+
+}  // namespace
+
 AppBox::AppBox(DoorRef door, const engine::AppMemory& memory) : door_(std::move(door)), memory_(memory) {
     ++door_->n_objects;
 }
@@ -31,7 +41,7 @@ Result<SlotRef> SlotBox::open(const std::shared_ptr<AppBox>& app, int& fd) {
     Result<int> opened = app->door()->engine->open_socket(app->memory().app, *id);
     if (!opened) {
         app->give_id(*id);
-        return opened.error();
+        return no_room(opened.error());
     }
     fd = *opened;
     return std::make_shared<SlotBox>(app, *id);
@@ -45,7 +55,7 @@ SlotBox::~SlotBox() {
 Result<engine::InboxMemory> SlotBox::inbox() {
     if (!inbox_) {
         Result<engine::InboxMemory> made = door()->engine->make_inbox(app_id(), id_);
-        if (!made) return made.error();
+        if (!made) return no_room(made.error());
         inbox_ = *made;
     }
     return *inbox_;
@@ -54,7 +64,7 @@ Result<engine::InboxMemory> SlotBox::inbox() {
 Result<StreamRef> StreamBox::add(const SlotRef& slot, const engine::Geometry& geometry, bool is_reliable) {
     Result<engine::Stream*> stream = slot->door()->engine->add_stream(
         {.app = slot->app_id(), .socket = slot->id(), .geometry = geometry, .is_reliable = is_reliable});
-    if (!stream) return stream.error();
+    if (!stream) return no_room(stream.error());
     return std::make_shared<StreamBox>(slot, *stream, geometry);
 }
 
@@ -81,7 +91,7 @@ ImageBox::ImageBox(DoorRef door, engine::Image* image, const engine::ImageSpec& 
 
 Result<ImageRef> ImageBox::add(const DoorRef& door, const engine::ImageSpec& spec, ByteCount account) {
     Result<engine::Image*> image = door->engine->add_image(spec);
-    if (!image) return image.error();
+    if (!image) return no_room(image.error());
     return std::make_shared<ImageBox>(door, *image, spec, std::move(account));
 }
 
