@@ -2,14 +2,17 @@
 #include "tests/conformance/daemon.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -32,8 +35,17 @@ std::string free_port(int type) {
     return std::to_string(ntohs(name.sin_port));
 }
 
-[[noreturn]] void become(const std::vector<std::string>& words, int output) {
+bool bring_loopback_up() {
+    const int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq loopback{};
+    std::strcpy(loopback.ifr_name, "lo");
+    loopback.ifr_flags = IFF_UP;
+    return ioctl(s, SIOCSIFFLAGS, &loopback) == 0;
+}
+
+[[noreturn]] void become(const std::vector<std::string>& words, int output, bool has_network) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!has_network && !(unshare(CLONE_NEWNET) == 0 && bring_loopback_up())) _exit(126);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     std::vector<char*> arguments;
@@ -46,18 +58,17 @@ std::string free_port(int type) {
 
 }  // namespace
 
-Daemon::Daemon(const std::vector<std::string>& arguments) {
+Daemon::Daemon(Network network) {
     char name[] = "/tmp/xylem-test.XXXXXX";
     const char* program = std::getenv("XY_CONFORM_DAEMON");
     if (program == nullptr || mkdtemp(name) == nullptr) throw Lost("XY_CONFORM_DAEMON is not set, or no directory");
     directory_ = name;
     const std::string signal_port = free_port(SOCK_STREAM), data_port = free_port(SOCK_DGRAM);
-    std::vector<std::string> words{program,     "--socket",    host().socket, "--signal-port",
-                                   signal_port, "--data-port", data_port};
-    words.insert(words.end(), arguments.begin(), arguments.end());
+    const std::vector<std::string> words{program,     "--socket",    host().socket, "--signal-port",
+                                         signal_port, "--data-port", data_port};
     const int log = open(log_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_ = fork();
-    if (pid_ == 0) become(words, log);
+    if (pid_ == 0) become(words, log, network == Network::kOurs);
     close(log);
     await_ready();
 }

@@ -10,13 +10,19 @@ namespace xylem::conformance {
 
 class Daemon {
   public:
-    /// Ready when constructed; `arguments` are added to its command line.
-    explicit Daemon(const std::vector<std::string>& arguments = {});
+    enum class Network : uint8_t {
+        kOurs,
+        kNone,  // a network namespace with a loopback and nothing else
+    };
+
+    /// Ready when constructed.
+    explicit Daemon(Network network = Network::kOurs);
     ~Daemon();
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
 
     Host host() const { return {directory_ + "/xylemd.sock", "127.0.0.1"}; }
+    pid_t pid() const { return pid_; }
     /// SIGKILL, and waits until it is gone.
     void kill();
     /// As an operator ends it; throws when it does not go.
