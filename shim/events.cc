@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/events.h"
 
-#include <poll.h>
+#include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "shim/session.h"
 #include "shim/socket.h"
@@ -103,6 +108,22 @@ uint8_t interests_of(Socket& s) {
     return interests;
 }
 
+bool is_eventfd(int fd) {
+    constexpr char kName[] = "anon_inode:[eventfd]";
+    char path[32], name[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    const ssize_t n = readlink(path, name, sizeof name);
+    if (n < 0) return fcntl(fd, F_GETFD) >= 0;  // without /proc any open descriptor has to do
+    return n == sizeof kName - 1 && memcmp(name, kName, sizeof kName - 1) == 0;
+}
+
+// Sets an eventfd back to 0, and never waits: sockets that share one may be enumerated by several threads.
+int reset_eventfd(int fd) {
+    uint64_t count;
+    const iovec part{&count, sizeof count};
+    return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN ? 0 : EINVAL;
+}
+
 }  // namespace
 
 uint32_t record_events(Socket& s) {
@@ -141,7 +162,8 @@ bool reenable(Socket& s, uint32_t events) {
 
 int select_events(Socket& s, int event_fd, uint32_t mask) {
     constexpr uint32_t kAll = (1U << (XY_FD_QOS_BIT + 1)) - 1;
-    if ((mask & ~kAll) != 0 || event_fd < -1) return EINVAL;
+    if ((mask & ~kAll) != 0) return EINVAL;
+    if (mask != 0 && event_fd != -1 && !is_eventfd(event_fd)) return EINVAL;  // mask 0: ignored (W-143)
     unwatch_events(s);
     Lock lock(s.events.mutex);
     s.is_nonblocking = true;  // whatever the mask (W-141)
@@ -157,11 +179,8 @@ int select_events(Socket& s, int event_fd, uint32_t mask) {
 int take_events(Socket& s, int event_fd, xy_events& out) {
     Lock lock(s.events.mutex);
     record_events(s);
-    if (event_fd >= 0) {
-        pollfd p{event_fd, POLLIN, 0};
-        uint64_t count;
-        if (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0 && read(event_fd, &count, sizeof count) < 0) return EINVAL;
-    }
+    if (event_fd != -1)
+        if (const int error = reset_eventfd(event_fd)) return error;
     const bool was_open = end_of(s) < 0;
     renew_interests_locked(s);
     if (was_open && end_of(s) >= 0) record_events(s);  // the descriptor told it just now: the daemon hung up
