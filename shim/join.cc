@@ -5,6 +5,7 @@
 
 #include "shim/session.h"
 #include "shim/socket.h"
+#include "shim/spare_descriptor.h"
 #include "shim/wire_types.h"
 
 namespace xylem::shim {
@@ -276,6 +277,14 @@ int decide(const abi::AcceptTakeReply& request, xy_condition_fn* condition, void
     return decision == XY_REJECT ? ECONNREFUSED : decision == XY_DEFER ? EBUSY : 0;
 }
 
+// There is no descriptor for it: the request stays the first in the queue (W-201).
+int leave_in_queue(const abi::AcceptTakeReply& request, abi::AcceptDecideBody& answer) {
+    answer = {};
+    answer.request = request.request;
+    answer.decision = XY_DEFER;
+    return EMFILE;
+}
+
 int admit(Socket& s, const abi::AcceptDecideBody& answer) {
     abi::SocketReply reply{};
     ReplyFds fds;
@@ -333,8 +342,10 @@ int accept_leaf(int fd, sockaddr* address, socklen_t* length, xy_condition_fn* c
     }
     address_to(request.caller, address, length);
     abi::AcceptDecideBody answer;
-    const int refusal = decide(request, condition, argument, answer);
+    SpareDescriptor spare(fd);
+    const int refusal = spare ? decide(request, condition, argument, answer) : leave_in_queue(request, answer);
     Use s(fd);
+    spare.give_back();
     if (!s || s->generation.load(std::memory_order_relaxed) != generation) return result_of(ENOTSOCK);
     const int accepted = admit(*s, answer);
     const int error = accepted < 0 ? errno : refusal;
