@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/poll.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -126,6 +128,8 @@ int poll_descriptors(pollfd* fds, nfds_t count, int timeout_ms) {
         pollfd theirs[kOnStack];
         return poll_with(fds, count, timeout_ms, theirs);
     }
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && count > limit.rlim_cur) return result_of(EINVAL);  // as poll(2)
     auto* theirs = static_cast<pollfd*>(calloc(count + 1, sizeof(pollfd)));
     if (theirs == nullptr) return result_of(ENOMEM);
     const int n = poll_with(fds, count, timeout_ms, theirs);
