@@ -5,6 +5,7 @@
 #pragma GCC visibility pop
 
 #include <cerrno>
+#include <climits>
 
 #include "shim/events.h"
 #include "shim/options.h"
@@ -25,8 +26,11 @@ constexpr size_t kMaxParts = 1024;
 int check_message(const msghdr* m) {
     if (m == nullptr || is_bad(m->msg_iov, m->msg_iovlen)) return EFAULT;
     if (m->msg_iovlen > kMaxParts) return EMSGSIZE;
-    for (size_t i = 0; i < m->msg_iovlen; ++i)
+    size_t all = 0;
+    for (size_t i = 0; i < m->msg_iovlen; ++i) {
         if (is_bad(m->msg_iov[i].iov_base, m->msg_iov[i].iov_len)) return EFAULT;
+        if (__builtin_add_overflow(all, m->msg_iov[i].iov_len, &all) || all > SSIZE_MAX) return EMSGSIZE;
+    }
     return 0;
 }
 

@@ -138,6 +138,17 @@ void tell_source(const Taken& taken, sockaddr* from, socklen_t* length) {
     if (from != nullptr && length != nullptr && taken.from != nullptr) address_to(*taken.from, from, length);
 }
 
+xy_msg& message_at(xy_msg* messages, unsigned i) {
+    return *reinterpret_cast<xy_msg*>(reinterpret_cast<char*>(messages) + i * static_cast<size_t>(messages->size));
+}
+
+// How many of the messages have a buffer, before the first that lacks it.
+unsigned n_with_room(xy_msg* messages, unsigned count) {
+    for (unsigned i = 0; i != count; ++i)
+        if (const xy_msg& m = message_at(messages, i); m.buf == nullptr && m.len != 0) return i;
+    return count;
+}
+
 bool is_cut_short(const Socket& s, const Taken& taken, int flags) {
     return !s.is_stream && (taken.received.flags & XY_MSG_TRUNC) != 0 && (flags & XY_MSG_PEEK) == 0;
 }
@@ -171,15 +182,16 @@ int receive_batch(int fd, xy_msg* messages, unsigned count, int flags) {
     if ((flags & ~kReceiveFlags) != 0) return result_of(EOPNOTSUPP);
     if (count == 0) return 0;
     if (messages->size < sizeof(xy_msg)) return result_of(EINVAL);
+    count = n_with_room(messages, count);
+    if (count == 0) return result_of(EFAULT);
     Receiving receiving(fd, flags);
     if (receiving.socket() == nullptr) return result_of(ENOTSOCK);
     Socket& s = *receiving.socket();
-    const size_t stride = messages->size;
     const bool is_partial = (flags & XY_MSG_PARTIAL) != 0, is_peek = (flags & XY_MSG_PEEK) != 0;
     unsigned n = 0;
     const auto take_next = [&] {
-        auto& m = *reinterpret_cast<xy_msg*>(reinterpret_cast<char*>(messages) + n * stride);
-        const iovec part{m.buf, m.buf != nullptr ? m.len : 0};
+        xy_msg& m = message_at(messages, n);
+        const iovec part{m.buf, m.len};
         Scatter to(&part, 1);
         Taken taken;
         const Outcome outcome = s.receiver.receive(s, to, is_partial, is_peek, taken);

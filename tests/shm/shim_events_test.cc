@@ -378,15 +378,6 @@ TEST_F(ShimEvents, PollMixesSocketsAndOtherDescriptors) {
     close(other);
 }
 
-TEST_F(ShimEvents, PollRefusesMoreThanAProcessCanHave) {
-    pollfd fds[1] = {{make_root(SOCK_RDM), POLLIN, 0}};
-    for (const nfds_t count : {~nfds_t{0}, ~nfds_t{0} / 8, nfds_t{1} << 32}) {
-        EXPECT_EQ(xy_poll(fds, count, 0), -1) << count;
-        EXPECT_EQ(errno, EINVAL) << count;
-    }
-    EXPECT_EQ(xy_poll(fds, 1, 0), 0);
-}
-
 TEST_F(ShimEvents, PollForWritingWakesWhenThereIsRoom) {
     const Pair p = make_pair(SOCK_RDM, true);
     set_blocking(p.root, false);
