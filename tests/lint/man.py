@@ -110,6 +110,16 @@ def check_page(page, headers, pages, rows):
     return [f"{page.file}: {s}" for s in said]
 
 
+def check_status(root, pages):
+    """xy_status(3) tells of each member of the daemon's JSON."""
+    source = "control/session/stats.cc"
+    if not pathlib.Path(root, source).exists():
+        return []
+    members = {a or b for a, b in re.findall(r'\{"(\w+)",|json\["(\w+)"\]', read(root, source))}
+    page = "".join(p.text for p in pages if p.stem == "xy_status")
+    return [f"{source}: xy_status(3) does not tell of {m}" for m in sorted(members) if not re.search(rf"\b{m}\b", page)]
+
+
 def check_list(root, pages):
     """docs/man/meson.build names each page once, with the other names of its NAME section."""
     listed = {file: set(re.findall(r"'(\w+)'", names))
@@ -130,7 +140,7 @@ def check(root):
     rows = set(re.findall(r"^\| (W-\d+) ", read(root, "docs/winsock.md"), re.M))
     pages = [Page(root, n) for n in tracked_files(root) if re.fullmatch(re.escape(PAGES) + r"[\w.]+\.[0-9]", n)]
     known = {(name, p.section) for p in pages for name in p.names}
-    said = check_list(root, pages)
+    said = check_list(root, pages) + check_status(root, pages)
     for page in pages:
         said += check_page(page, headers, known, rows)
     documented = [name for name, section in known if section == "3"]

@@ -256,6 +256,10 @@ W-001.
         self.write("include/xylem/b.h", "#define XY_NEW 2\n")
         self.assert_one(man, "XY_NEW")
 
+    def test_a_member_of_the_status_without_a_word_is_named(self):
+        self.write("control/session/stats.cc", 'Json json{{"far", 1}};\n')
+        self.assert_one(man, "xy_status(3) does not tell of far")
+
     def test_names_that_are_not_installed_are_named(self):
         self.write("docs/man/meson.build", "pages = {\n  'xy_go.3': ['xy_walk'],\n}\n")
         self.assert_one(man, "xy_walk")
