@@ -193,7 +193,7 @@ int join_leaf(int fd, const JoinArguments& arguments) {
         return joined;
     }
     const int error = errno;
-    if (is_root(*s)) close_socket(joined);
+    if (is_root(*s)) close_socket_now(joined);
     return result_of(error);
 }
 

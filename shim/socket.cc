@@ -107,8 +107,8 @@ void tear_down(Socket& s) {
     Lock sending(s.send_mutex);
     Lock receiving(s.receive_mutex);
     s.receiver.flush(s);
-    const abi::CloseBody body{s.linger_s.load(std::memory_order_relaxed) == 0 ? 1U : 0U, 0};
-    s.attachment->tell(abi::Op::kClose, s.id, body);
+    tell_close(s,
+               s.linger_s.load(std::memory_order_relaxed) == 0 ? abi::CloseHow::kAbortive : abi::CloseHow::kGraceful);
     s.receiver.close();
     s.sender.close();
     let_go(s.attachment);
@@ -128,6 +128,10 @@ void dispose(Socket& s, bool has_descriptor) {
 }
 
 }  // namespace
+
+int tell_close(Socket& s, abi::CloseHow how) {
+    return s.attachment->tell(abi::Op::kClose, s.id, abi::CloseBody{static_cast<uint32_t>(how), 0});
+}
 
 void prepare_for_forks() { pthread_once(&g_once, prepare_once); }
 
@@ -200,7 +204,7 @@ void publish(Socket& s) {
     if (Socket* old = g_sockets[fd].exchange(&s, std::memory_order_acq_rel)) dispose(*old, false);
 }
 
-int close_socket(int fd) {
+int close_socket_now(int fd) {
     Socket* s = find_socket(fd);
     if (s == nullptr || !g_sockets[fd].compare_exchange_strong(s, nullptr)) return ENOTSOCK;
     dispose(*s, true);
@@ -215,7 +219,7 @@ void close_all_sockets() {
     }
     for (; s != nullptr; s = s->next_made) {
         const int fd = s->descriptor.load(std::memory_order_relaxed);
-        if (fd >= 0 && find_socket(fd) == s) close_socket(fd);
+        if (fd >= 0 && find_socket(fd) == s) close_socket_now(fd);
     }
 }
 

@@ -119,8 +119,12 @@ Socket* find_socket(int fd);
 Socket* adopt(Attachment* attachment, uint32_t id, int fd, const Socket* like);
 /// Puts it under its descriptor, so that calls find it.
 void publish(Socket& s);
-/// xy_close. 0 or errno.
+/// kClose. 0 or errno.
+int tell_close(Socket& s, abi::CloseHow how);
+/// xy_close. 0 or errno; EAGAIN, EINTR: it lingers, and is still open.
 int close_socket(int fd);
+/// The same without waiting: what is on its way is delivered in the background.
+int close_socket_now(int fd);
 void close_all_sockets();
 /// The descriptor of a c_root's leaf, or -1 when it is closed.
 int branch_descriptor(const Socket& root, uint32_t leaf_number);

@@ -9,7 +9,7 @@
 
 namespace xylem::session {
 
-static bool is_joined(const Socket& socket) {
+bool is_joined(const Socket& socket) {
     return socket.leaf && socket.leaf->step >= LeafStep::kLive && socket.leaf->step < LeafStep::kLingering;
 }
 
@@ -32,14 +32,17 @@ Reply Sessions::shutdown(App& app, uint32_t id, const abi::HowBody& body) {
     const uint32_t direction = socket->leaf->direction;
     if ((body.how == SHUT_WR && !may_send(direction)) || (body.how == SHUT_RD && !may_receive(direction)))
         return Reply(EINVAL);  // W-254
-    if (ends_receiving && !socket->is_shut_receive) {
-        // Nothing is held for an application that takes no more.
-        socket->is_shut_receive = true;
-        drop_reader(*socket->leaf);
-        confirm(socket->leaf);
-    }
+    if (ends_receiving) shut_receive(*socket);
     if (ends_sending && may_send(direction)) shut_leaf(*socket, false, {});
     return {};
+}
+
+/// Nothing is held for an application that takes no more.
+void Sessions::shut_receive(Socket& leaf) {
+    if (leaf.is_shut_receive) return;
+    leaf.is_shut_receive = true;
+    drop_reader(*leaf.leaf);
+    confirm(leaf.leaf);
 }
 
 void Sessions::shut_root(Socket& socket, const Bytes& disconnect) {
@@ -109,7 +112,11 @@ Reply Sessions::close(App& app, uint32_t id, const abi::CloseBody& body) {
     Scope scope(*this);
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
-    const bool is_abortive = body.is_abortive != 0;
+    if (body.how > static_cast<uint32_t>(abi::CloseHow::kLinger)) return Reply(EINVAL);
+    const auto how = static_cast<abi::CloseHow>(body.how);
+    if (how == abi::CloseHow::kAsk) return Reply(is_delivered(*socket) ? 0 : EAGAIN);
+    if (how == abi::CloseHow::kLinger) return begin_linger(*socket), Reply{};
+    const bool is_abortive = how == abi::CloseHow::kAbortive;
     if (socket->group) groups_.close(*socket, is_abortive);
     switch (socket->role) {
         case Role::kRoot:

@@ -271,11 +271,13 @@ void Sessions::stream_finished(engine::Stream* stream) {
             root->is_sent = true;
             close_live_edges(*root);
         }
+        if (root) tell_delivery(root->socket);
         return;
     }
     if (auto found = leaf_streams_.find(stream); found != leaf_streams_.end()) {
         LeafEdgeRef edge = found->second.lock();
-        if (edge && edge->step == LeafStep::kLingering) release_leaf_edge(edge);
+        if (edge && edge->step == LeafStep::kLingering) return release_leaf_edge(edge);
+        if (edge) tell_delivery(edge->socket);
     }
 }
 

@@ -187,8 +187,16 @@ class Sessions : public engine::EngineEvents {
     void close_handle(Socket& socket, bool is_abortive);
     void close_leaf_socket(Socket& socket, bool is_abortive, uint32_t reason);
     void crash(Socket& socket);
+    void shut_receive(Socket& leaf);
     void shut_root(Socket& socket, const Bytes& disconnect);
     void shut_leaf(Socket& socket, bool is_disconnect, const Bytes& disconnect);
+
+    // Lingering.
+    bool is_delivered(const Root& root) const;
+    bool is_delivered(const LeafEdge& edge) const;
+    bool is_delivered(const Socket& socket) const;
+    void begin_linger(Socket& socket);
+    void tell_delivery(Socket* socket);
 
     // Messages.
     void dispatch(PeerId peer, const proto::Envelope& message);

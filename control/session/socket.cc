@@ -45,6 +45,11 @@ void Socket::set_live() { facts().is_live.store(1, std::memory_order_release); }
 
 void Socket::set_read_end(engine::Position end) { facts().read_end.store(end, std::memory_order_release); }
 
+void Socket::set_delivered() {
+    facts().has_delivered.store(1, std::memory_order_release);
+    slot->facts_changed();
+}
+
 void Socket::set_joining(bool is_under_way) {
     is_joining = is_under_way;
     facts().is_joining.store(is_under_way ? 1 : 0, std::memory_order_release);

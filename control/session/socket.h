@@ -77,6 +77,7 @@ class Socket {
     void set_direction(uint32_t direction);
     void set_live();
     void set_read_end(engine::Position end);
+    void set_delivered();
     /// Also in shared memory, for the descriptor: see kWantConnect.
     void set_joining(bool is_under_way);
     /// The outcome of the join in progress.
@@ -108,6 +109,7 @@ class Socket {
     Bytes callee_data;
 
     bool has_ended = false;
+    bool is_lingering = false;  // xy_close waits until everything was confirmed
     bool is_shut_send = false, is_shut_receive = false;
     Bytes disconnect_in;
 
@@ -117,5 +119,8 @@ class Socket {
     LeafEdgeRef leaf;            // c_leaf that joins or has joined
     GroupSocketRef group;        // XY_PROTO_GROUP: what it has beside
 };
+
+/// A c_leaf in a session.
+bool is_joined(const Socket& socket);
 
 }  // namespace xylem::session

@@ -40,6 +40,9 @@ void Sessions::tick() {
     for (const std::shared_ptr<Root>& root : roots())
         tick_root(root, now);
     groups_.tick(now);
+    for (const AppRef& app : apps_)
+        for (const auto& [id, socket] : app->sockets)
+            tell_delivery(socket.get());
     tick_stop(now);
 }
 

@@ -170,8 +170,9 @@ Result<int> EngineImpl::open_socket(AppId id, uint32_t socket) {
     App& app = *apps_.at(id);
     abi::EngineSocket& facts = app.own().sockets[socket];
     const uint64_t generation = facts.generation.load(std::memory_order_relaxed) + 1;
-    for (auto* word : {&facts.is_watched, &facts.connect_done, &facts.is_joining, &facts.has_ended, &facts.backlog,
-                       &facts.leaves, &facts.direction, &facts.is_live, &facts.qos_changes, &facts.has_inbox})
+    for (auto* word :
+         {&facts.is_watched, &facts.connect_done, &facts.is_joining, &facts.has_ended, &facts.backlog, &facts.leaves,
+          &facts.direction, &facts.is_live, &facts.qos_changes, &facts.has_inbox, &facts.has_delivered})
         word->store(0, std::memory_order_relaxed);
     for (auto* word : {&facts.send_error, &facts.connect_error, &facts.close_error, &facts.qos_code})
         word->store(0, std::memory_order_relaxed);

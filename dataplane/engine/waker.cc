@@ -188,6 +188,8 @@ uint8_t Waker::holding(const Sleeper& s) {
     if ((s.interests & abi::kWantQos) != 0 &&
         s.facts->qos_changes.load(std::memory_order_acquire) != s.app->qos_seen.load(std::memory_order_relaxed))
         held |= abi::kWantQos;
+    if ((s.interests & abi::kWantDelivered) != 0 && s.facts->has_delivered.load(std::memory_order_acquire) != 0)
+        held |= abi::kWantDelivered;
     return held;
 }
 

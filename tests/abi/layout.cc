@@ -47,6 +47,7 @@ static void print_segments() {
     FIELD(EngineSocket, has_inbox);
     FIELD(EngineSocket, app_id);
     FIELD(EngineSocket, destinations_changed);
+    FIELD(EngineSocket, has_delivered);
     SIZE(GroupSend);
     SIZE(GroupReceived);
     FIELD(GroupReceived, port);

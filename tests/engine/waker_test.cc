@@ -154,6 +154,7 @@ TEST_F(WakerTest, EachInterestIsAboutItsOwnWords) {
         {abi::kWantClose, [](WakerSocket& s) { s.facts.close_error.store(ECONNRESET), s.facts.has_ended.store(1); }},
         {abi::kWantRead, [](WakerSocket& s) { s.facts.close_error.store(ECONNRESET), s.facts.has_ended.store(1); }},
         {abi::kWantQos, [](WakerSocket& s) { s.facts.qos_changes.store(1); }},
+        {abi::kWantDelivered, [](WakerSocket& s) { s.facts.has_delivered.store(1); }},
     };
     SocketKey key = 1;
     for (const auto& [interest, happen] : interests) {

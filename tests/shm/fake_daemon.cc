@@ -265,7 +265,7 @@ void FakeDaemon::answer_session(const abi::RequestHeader& request, const char* b
         case Op::kClose: {
             abi::CloseBody close_body;
             memcpy(&close_body, body, sizeof close_body);
-            return close_socket(s, close_body.is_abortive != 0);
+            return close_socket(s, static_cast<abi::CloseHow>(close_body.how), reply);
         }
         case Op::kName: {
             abi::NameBody name;
@@ -518,7 +518,21 @@ void FakeDaemon::finish_stream(FakeSocket& s) {
     }
 }
 
-void FakeDaemon::close_socket(FakeSocket& s, bool is_abortive) {
+bool FakeDaemon::is_delivered(const FakeSocket& s) const {
+    const abi::Position commit = s.log != nullptr ? s.log->at<abi::LogHeader>()->commit.load() : 0;
+    return std::all_of(s.feeds.begin(), s.feeds.end(), [&](auto& image) { return consumed_of(*image) >= commit; });
+}
+
+void FakeDaemon::close_socket(FakeSocket& s, abi::CloseHow how, Reply& reply) {
+    if (how == abi::CloseHow::kAsk) {
+        reply.error = is_delivered(s) ? 0 : EAGAIN;
+        return;
+    }
+    if (how == abi::CloseHow::kLinger) {
+        s.is_lingering = true;
+        return finish_stream(s);
+    }
+    const bool is_abortive = how == abi::CloseHow::kAbortive;
     s.was_aborted = is_abortive;
     for (auto& other : sockets_)
         for (FakeJoin& join : other->backlog)

@@ -93,7 +93,7 @@ struct FakeSocket {
     std::unique_ptr<Memory> inbox_engine, inbox_app;
     std::map<uint32_t, std::shared_ptr<FakeImage>> slots;
     abi::BlobBody disconnect{};
-    bool was_aborted = false;
+    bool was_aborted = false, is_lingering = false;
 };
 
 class FakeDaemon {
@@ -159,7 +159,8 @@ class FakeDaemon {
     void answer_session(const abi::RequestHeader& request, const char* body, Reply& reply);
     void answer_data(const abi::RequestHeader& request, const char* body, Reply& reply);
     FakeSocket& open(const abi::SocketBody& kind, Reply& reply);
-    void close_socket(FakeSocket& s, bool is_abortive);
+    bool is_delivered(const FakeSocket& s) const;
+    void close_socket(FakeSocket& s, abi::CloseHow how, Reply& reply);
     FakeSocket* listener_at(const abi::AddressBody& name);
     void join(FakeSocket& s, const abi::JoinBody& body, Reply& reply);
     void cancel_join(FakeSocket& s, Reply& reply);

@@ -173,11 +173,13 @@ bool FakeDaemon::holds(const FakeSocket& s) const {
         const uint64_t commit = cell_of(s.log->at<abi::LogHeader>()->commit);
         if (cell_of(s.facts->limit) >= commit + s.geometry.cells() / 4 + 2) return true;
     }
+    if ((s.interests & abi::kWantDelivered) != 0 && s.facts->has_delivered != 0) return true;
     return (s.interests & abi::kWantQos) != 0 && s.facts->qos_changes != s.app->qos_seen;
 }
 
 void FakeDaemon::serve_interests() {
     for (auto& s : sockets_) {
+        if (s->fd >= 0 && s->is_lingering && is_delivered(*s)) s->facts->has_delivered = 1;
         if (s->fd < 0 || s->interests == 0 || !holds(*s)) continue;
         const char byte = 1;
         [[maybe_unused]] const ssize_t n = send(s->fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -278,6 +278,91 @@ TEST_F(ShimLifetime, ACancelThatRacesTheAnswerGivesOneResult_W242) {
     }
 }
 
+class ShimLinger : public ShimTest {
+  protected:
+    Pair start(int seconds, bool is_nonblocking) {
+        const Pair p = make_pair(SOCK_RDM, true);
+        const linger on{1, seconds};
+        EXPECT_EQ(xy_setsockopt(p.root, SOL_SOCKET, SO_LINGER, &on, sizeof on), 0);
+        if (is_nonblocking) set_blocking(p.root, false);
+        send_text(p.root, "last");
+        return p;
+    }
+    bool is_lingering() {
+        return daemon.locked([&] { return daemon.nth(0).is_lingering; });
+    }
+};
+
+TEST_F(ShimLinger, ABlockingCloseWaitsUntilAllWasConfirmed_W170) {
+    const Pair p = start(60, false);
+    std::atomic<bool> is_closed{false};
+    std::thread closer([&] {
+        EXPECT_EQ(xy_close(p.root), 0);
+        is_closed = true;
+    });
+    ASSERT_TRUE(eventually([&] { return is_lingering(); }));
+    EXPECT_FALSE(is_closed);
+    EXPECT_EQ(send_text(p.root, "more"), -1);
+    EXPECT_EQ(errno, ESHUTDOWN);
+
+    EXPECT_EQ(receive_text(p.leaf), "last");
+    EXPECT_EQ(receive_text(p.leaf), "errno ESHUTDOWN");
+    ASSERT_TRUE(eventually([&] { return daemon.locked([&] { return is_closed.load(); }); }));
+
+    closer.join();
+    EXPECT_FALSE(daemon.locked([&] { return daemon.nth(0).was_aborted; }));
+    EXPECT_EQ(xy_close(p.root), -1);
+    EXPECT_EQ(errno, ENOTSOCK);
+}
+
+TEST_F(ShimLinger, ItsTimeOverTheRestIsDropped_W170) {
+    const Pair p = start(1, false);
+
+    EXPECT_EQ(xy_close(p.root), 0);
+
+    EXPECT_TRUE(daemon.locked([&] { return daemon.nth(0).was_aborted; }));
+}
+
+TEST_F(ShimLinger, ANonblockingCloseThatWouldWaitDoesNothing_W171) {
+    const Pair p = start(60, true);
+
+    EXPECT_EQ(xy_close(p.root), -1);
+
+    EXPECT_EQ(errno, EWOULDBLOCK);
+    EXPECT_EQ(send_text(p.root, "more"), 4) << "it is as it was";
+    EXPECT_EQ(receive_text(p.leaf), "last");
+    EXPECT_EQ(receive_text(p.leaf), "more");
+    ASSERT_TRUE(eventually([&] { return xy_close(p.root) == 0; }));
+    EXPECT_FALSE(daemon.locked([&] { return daemon.nth(0).was_aborted; }));
+}
+
+TEST_F(ShimLinger, ACancelledCloseCanBeMadeAgain) {
+    const Pair p = start(60, false);
+    std::thread closer([&] {
+        EXPECT_EQ(xy_close(p.root), -1);
+        EXPECT_EQ(errno, EINTR);
+    });
+    ASSERT_TRUE(eventually([&] { return xy_cancel(closer.native_handle()) == 0; }));
+    closer.join();
+    EXPECT_EQ(send_text(p.root, "more"), -1);
+    EXPECT_EQ(errno, ESHUTDOWN) << "its end has begun";
+    const linger off{0, 0};
+    ASSERT_EQ(xy_setsockopt(p.root, SOL_SOCKET, SO_LINGER, &off, sizeof off), 0);
+
+    EXPECT_EQ(xy_close(p.root), 0);
+
+    EXPECT_EQ(receive_text(p.leaf), "last");
+    EXPECT_EQ(receive_text(p.leaf), "errno ESHUTDOWN");
+}
+
+TEST_F(ShimLinger, ADaemonThatIsGoneIsNotWaitedFor) {
+    const Pair p = start(60, false);
+    std::thread closer([&] { EXPECT_EQ(xy_close(p.root), 0); });
+    ASSERT_TRUE(eventually([&] { return is_lingering(); }));
+    daemon.die();
+    closer.join();
+}
+
 TEST_F(ShimLifetime, ASignalDoesNotEndABlockingCall) {
     const Pair p = make_pair(SOCK_RDM, true);
     struct sigaction action {};

@@ -49,7 +49,7 @@ Result<int> FakeEngine::open_socket(AppId app, uint32_t socket) {
     abi::EngineSocket& slot = apps_.at(app).segment->sockets[socket];
     slot.phase = slot.connect_done = slot.is_joining = slot.has_ended = slot.backlog = slot.leaves = slot.is_live = 0;
     slot.connect_error = slot.close_error = 0;
-    slot.has_inbox = 0, slot.read_end = abi::kNoPosition, slot.app_id = app;
+    slot.has_inbox = slot.has_delivered = 0, slot.read_end = abi::kNoPosition, slot.app_id = app;
     ++slot.generation;
     return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }

@@ -150,6 +150,103 @@ TEST_F(Ending, AnAbortiveCloseResetsTheLeaves_W170) {
     expect_nothing_left();
 }
 
+TEST_F(Ending, ALingeringRootIsDeliveredWhenEveryLeafHasTakenEverything_W170) {
+    using enum abi::CloseHow;
+    start();
+    root.commit(s, abi::position(4, 0));
+    w.carry();
+    EXPECT_EQ(root.close(s, kAsk), EAGAIN);
+    EXPECT_EQ(one.end_code(l1), -1) << "no disconnect has begun";  // W-171
+    EXPECT_EQ(root.close(s, kLinger), 0);
+    w.run();
+    EXPECT_EQ(one.end_code(l1), 0);
+    EXPECT_EQ(root.facts(s).has_delivered, 0U);
+    one.reader(l1)->consumed = abi::position(4, 0);
+    w.carry();
+    w.pass(100);
+    EXPECT_EQ(root.facts(s).has_delivered, 0U) << "the other has not";
+    w.read_and_carry();
+    w.pass(100);
+    EXPECT_EQ(root.facts(s).has_delivered, 1U);
+    EXPECT_EQ(root.close(s, kAsk), 0);
+    EXPECT_EQ(root.close(s), 0);
+    w.run();
+    EXPECT_EQ(two.end_code(l2), 0);
+    EXPECT_EQ(root.end_code(f2), 0);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, WhatALingeringRootHasNotDeliveredInTimeIsReset_W170) {
+    start();
+    root.commit(s, abi::position(4, 0));
+    w.carry();
+    one.reader(l1)->consumed = abi::position(4, 0);
+    EXPECT_EQ(root.close(s, abi::CloseHow::kLinger), 0);
+    w.carry();
+    w.pass(100);
+    EXPECT_EQ(root.end_code(f1), 0);
+    EXPECT_EQ(root.close(s, true), 0);
+    w.run();
+    EXPECT_EQ(one.end_code(l1), 0) << "it has everything";
+    EXPECT_EQ(two.end_code(l2), ECONNRESET);
+    EXPECT_EQ(root.end_code(f2), ECONNRESET);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, ALingeringLeafIsDeliveredWhenTheRootHasTakenEverything_W170_W171) {
+    using enum abi::CloseHow;
+    start();
+    EXPECT_EQ(one.close(l1, kAsk), 0);
+    one.commit(l1, abi::position(3, 0));
+    w.carry();
+    EXPECT_EQ(one.close(l1, kAsk), EAGAIN);
+    EXPECT_EQ(one.close(l1, kLinger), 0);
+    w.carry();
+    EXPECT_EQ(one.reader(l1), nullptr) << "it takes nothing more, and holds nobody up";
+    EXPECT_EQ(one.facts(l1).has_delivered, 0U);
+    EXPECT_EQ(root.end_code(f1), -1);
+    w.read_and_carry();
+    w.pass(100);
+    EXPECT_EQ(one.facts(l1).has_delivered, 1U);
+    EXPECT_EQ(one.close(l1), 0);
+    w.read_and_carry();
+    EXPECT_EQ(root.end_code(f1), 0);
+    two.commit(l2, abi::position(3, 0));
+    w.carry();
+    EXPECT_EQ(two.close(l2, kLinger), 0);
+    w.run();
+    EXPECT_EQ(two.close(l2, true), 0);  // its time is over
+    w.run();
+    EXPECT_EQ(root.end_code(f2), ECONNRESET);
+    expect_nothing_left();
+}
+
+TEST_F(Ending, ASocketThatHasSentNothingLingersNotAtAll_W170) {
+    using enum abi::CloseHow;
+    start();
+    const uint32_t fresh = one.leaf();
+    for (const auto& [app, socket] : {std::pair{&root, s}, {&one, l1}, {&root, f1}, {&one, fresh}}) {
+        EXPECT_EQ(app->close(socket, kAsk), 0);
+        EXPECT_EQ(app->close(socket, kLinger), 0);
+        EXPECT_EQ(app->facts(socket).has_delivered, 1U);
+    }
+    EXPECT_EQ(one.s().close(*one.app, l1, {.how = 4, .reserved_zero = 0}).error, EINVAL);
+    w.run();
+    expect_nothing_left();
+}
+
+TEST_F(Ending, BestEffortIsDeliveredWhenItHasGoneOut_W170) {
+    start(SOCK_DGRAM);
+    root.commit(s, abi::position(2, 0));
+    w.a.engine.stream_of(root.id(), s)->held_at = abi::position(1, 0);
+    EXPECT_EQ(root.close(s, abi::CloseHow::kAsk), EAGAIN);
+    w.a.engine.stream_of(root.id(), s)->held_at = abi::kNoPosition;
+    EXPECT_EQ(root.close(s, abi::CloseHow::kAsk), 0);
+    root.close(s);
+    w.read_and_carry();
+    expect_nothing_left();
+}
+
 TEST_F(Ending, TheRootsDeathBreaksTheSession_W020) {
     start();
     root.die();

@@ -277,7 +277,10 @@ class TestApp {
         return decide(socket, body_in<abi::AcceptTakeReply>(taken).request, XY_ACCEPT, data);
     }
     int close(uint32_t socket, bool is_abortive = false) {
-        return s().close(*app, socket, {.is_abortive = is_abortive ? 1U : 0U, .reserved_zero = 0}).error;
+        return close(socket, is_abortive ? abi::CloseHow::kAbortive : abi::CloseHow::kGraceful);
+    }
+    int close(uint32_t socket, abi::CloseHow how) {
+        return s().close(*app, socket, {.how = static_cast<uint32_t>(how), .reserved_zero = 0}).error;
     }
     int shutdown(uint32_t socket, int how = SHUT_WR) {
         return s().shutdown(*app, socket, {.how = how, .reserved_zero = 0}).error;

@@ -140,8 +140,17 @@ struct HowBody {
     uint32_t reserved_zero;
 };
 
+/// Closing with SO_LINGER (W-170, W-171). Only the first two end the socket.
+enum class CloseHow : uint32_t {
+    kGraceful,  // what is on its way is delivered in the background
+    kAbortive,  // it is dropped, and the peers get ECONNRESET
+    kAsk,       // EAGAIN: not all that was sent is confirmed. Nothing happens
+    kLinger,  // begins a graceful end: nothing more is sent or received. EngineSocket::has_delivered tells when all was
+              // confirmed
+};
+
 struct CloseBody {
-    uint32_t is_abortive;  // 1: linger 0: queued data is dropped, the peers get ECONNRESET
+    uint32_t how;  // CloseHow
     uint32_t reserved_zero;
 };
 

@@ -79,7 +79,8 @@ struct EngineSocket {
     std::atomic<uint32_t> has_inbox;             // 1: a d_leaf also receives from images behind an inbox (kGetInbox)
     std::atomic<uint32_t> app_id;                // the engine's number of the application: see GroupReceived::origin
     std::atomic<uint32_t> destinations_changed;  // GROUP: counts; what kDestination has told is to be asked anew
-    uint8_t pad_line3[44];
+    std::atomic<uint32_t> has_delivered;  // 1: what was sent before CloseHow::kLinger was confirmed, or is given up
+    uint8_t pad_line3[40];
 };
 static_assert(sizeof(EngineSocket) == 192);
 
@@ -126,11 +127,12 @@ static_assert(offsetof(InboxApp, slots) == 64);
 // Application to engine: a byte = arm me for these interests (it replaces what was armed); the engine answers at once
 // when one already holds.
 
-inline constexpr uint8_t kWantRead = 1;     // something to receive, or the end
-inline constexpr uint8_t kWantAccept = 2;   // a join request is queued
-inline constexpr uint8_t kWantConnect = 4;  // the join in progress was decided
-inline constexpr uint8_t kWantClose = 8;    // the session is over (gracefully: and all of it is published)
-inline constexpr uint8_t kWantWrite = 16;   // a quarter of the log is free, or sending fails
-inline constexpr uint8_t kWantQos = 32;     // qos_changes is beyond AppSocket::qos_seen
+inline constexpr uint8_t kWantRead = 1;        // something to receive, or the end
+inline constexpr uint8_t kWantAccept = 2;      // a join request is queued
+inline constexpr uint8_t kWantConnect = 4;     // the join in progress was decided
+inline constexpr uint8_t kWantClose = 8;       // the session is over (gracefully: and all of it is published)
+inline constexpr uint8_t kWantWrite = 16;      // a quarter of the log is free, or sending fails
+inline constexpr uint8_t kWantQos = 32;        // qos_changes is beyond AppSocket::qos_seen
+inline constexpr uint8_t kWantDelivered = 64;  // has_delivered
 
 }  // namespace xylem::abi
