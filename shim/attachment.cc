@@ -26,16 +26,11 @@ int64_t coarse_ms() {
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-void collect_fds(msghdr& message, ReplyFds& fds) {
-    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-        const size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; ++i) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            fds.add(fd);
-        }
-    }
+// $XYLEM_ANSWER_MS, else 30 s.
+int64_t answer_ms() {
+    const char* text = secure_getenv("XYLEM_ANSWER_MS");
+    const long ms = text != nullptr ? strtol(text, nullptr, 10) : 0;
+    return ms > 0 && ms <= 3'600'000 ? ms : 30'000;
 }
 
 int connect_error(int error) {
@@ -54,6 +49,11 @@ int ReplyFds::take(unsigned i) {
     const int fd = fds_[i];
     fds_[i] = -1;
     return fd;
+}
+
+void ReplyFds::take_all(ReplyFds& from) {
+    for (unsigned i = 0; i < from.n_; ++i)
+        add(from.take(i));
 }
 
 void ReplyFds::add(int fd) {
@@ -75,6 +75,7 @@ Attachment* Attachment::connect(const char* path) {
     } else {
         strcpy(address.sun_path, path);
         strcpy(attachment->path_, path);
+        attachment->answer_ms_ = answer_ms();
         attachment->fd_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (attachment->fd_ < 0 ||
             ::connect(attachment->fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
@@ -122,11 +123,6 @@ void Attachment::abandon() {
     is_dead_.store(true, std::memory_order_relaxed);
 }
 
-void Attachment::die() {
-    is_dead_.store(true, std::memory_order_release);
-    if (fd_ >= 0) shutdown(fd_, SHUT_RDWR);
-}
-
 bool Attachment::look_for_death() {
     if (is_dead()) return true;
     pollfd p{fd_, POLLRDHUP, 0};
@@ -141,62 +137,6 @@ bool Attachment::look_for_death_sometimes() {
     if (now - looked_ms_.load(std::memory_order_relaxed) < kLookEveryMs) return false;
     looked_ms_.store(now, std::memory_order_relaxed);
     return look_for_death();
-}
-
-int Attachment::call(abi::Op op, uint32_t socket, const void* body, uint32_t body_bytes, void* reply,
-                     uint32_t reply_bytes, ReplyFds* fds, uint32_t* value) {
-    ReplyFds unwanted;
-    Lock lock(mutex_);
-    if (is_dead()) return ENETDOWN;
-    const abi::RequestHeader header{.magic = abi::kCommandMagic,
-                                    .op = static_cast<uint16_t>(op),
-                                    .version = abi::kAbiVersion,
-                                    .sequence = ++sequence_,
-                                    .socket = socket,
-                                    .body_bytes = body_bytes};
-    const int result = transact(header, body, body_bytes, reply, reply_bytes, fds != nullptr ? *fds : unwanted, value);
-    if (result < 0) die();
-    return result < 0 ? ENETDOWN : result;
-}
-
-// 0, the daemon's errno, or -1: the connection is of no more use.
-int Attachment::transact(const abi::RequestHeader& header, const void* body, uint32_t body_bytes, void* reply,
-                         uint32_t reply_bytes, ReplyFds& fds, uint32_t* value) {
-    iovec parts[2] = {{const_cast<abi::RequestHeader*>(&header), sizeof header}, {const_cast<void*>(body), body_bytes}};
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = body_bytes != 0 ? 2 : 1;
-    ssize_t sent;
-    do
-        sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent != static_cast<ssize_t>(sizeof header + body_bytes)) return -1;
-    return receive(header.sequence, reply, reply_bytes, fds, value);
-}
-
-int Attachment::receive(uint64_t sequence, void* reply, uint32_t reply_bytes, ReplyFds& fds, uint32_t* value) {
-    alignas(8) char bytes[abi::kMaxCommandBytes];
-    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
-    iovec part{bytes, sizeof bytes};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    ssize_t n;
-    do
-        n = recvmsg(fd_, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) collect_fds(message, fds);
-    abi::ReplyHeader header;
-    if (n < static_cast<ssize_t>(sizeof header)) return -1;
-    memcpy(&header, bytes, sizeof header);
-    if (header.magic != abi::kCommandMagic || header.sequence != sequence || header.error < 0) return -1;
-    if (header.error != 0) return header.error;
-    if (header.body_bytes != static_cast<size_t>(n) - sizeof header || header.body_bytes != reply_bytes) return -1;
-    if (reply_bytes != 0) memcpy(reply, bytes + sizeof header, reply_bytes);
-    if (value != nullptr) *value = header.value;
-    return (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : 0;
 }
 
 void Attachment::ring(uint32_t id) {

@@ -288,7 +288,8 @@ int leave_in_queue(const abi::AcceptTakeReply& request, abi::AcceptDecideBody& a
 int admit(Socket& s, const abi::AcceptDecideBody& answer) {
     abi::SocketReply reply{};
     ReplyFds fds;
-    if (const int error = s.attachment->ask(abi::Op::kAcceptDecide, s.id, answer, reply, &fds)) return result_of(error);
+    if (const int error = s.attachment->ask(abi::Op::kAcceptDecide, s.id, answer, reply, &fds, &s))
+        return result_of(error);
     if (answer.decision != XY_ACCEPT) return 0;
     if (is_root(s)) {
         Socket* branch = adopt_branch(s, reply, fds.take(0));

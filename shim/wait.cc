@@ -48,11 +48,6 @@ Sleeper* own_entry() {
     return sleeper->fd >= 0 ? sleeper : nullptr;
 }
 
-void poke(const Sleeper& sleeper) {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(sleeper.fd, &one, sizeof one);
-}
-
 void drain(const Sleeper& sleeper) {
     uint64_t count;
     [[maybe_unused]] const ssize_t n = read(sleeper.fd, &count, sizeof count);
@@ -74,6 +69,16 @@ int64_t now_ns() {
     return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
+void poke(const Sleeper& sleeper) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = write(sleeper.fd, &one, sizeof one);
+}
+
+Sleeper* begin_nested_sleep(const Socket* socket) {
+    const Sleeper* sleeper = own_entry();
+    return sleeper == nullptr || sleeper->is_listed ? nullptr : begin_sleep(socket);
+}
+
 Sleeper* begin_sleep(const Socket* socket) {
     Sleeper* sleeper = own_entry();
     if (sleeper == nullptr) return nullptr;
@@ -81,6 +86,7 @@ Sleeper* begin_sleep(const Socket* socket) {
     sleeper->thread = pthread_self();
     sleeper->socket = socket;
     sleeper->is_cancelled = false;
+    sleeper->is_listed = true;
     sleeper->next = g_sleepers;
     g_sleepers = sleeper;
     return sleeper;
@@ -92,6 +98,7 @@ void end_sleep(Sleeper* sleeper) {
     while (*at != sleeper)
         at = &(*at)->next;
     *at = sleeper->next;
+    sleeper->is_listed = false;
     drain(*sleeper);
 }
 
@@ -124,6 +131,7 @@ void abandon_sleepers_in_child() {
     pthread_once(&g_once, make_key);
     auto* own = static_cast<Sleeper*>(pthread_getspecific(g_key));
     if (own == nullptr || own->fd < 0) return;
+    own->is_listed = false;
     close(own->fd);  // shared with the parent
     own->fd = -1;
 }

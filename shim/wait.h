@@ -43,13 +43,16 @@ struct Sleeper {
     pthread_t thread;
     int fd;  // eventfd
     const Socket* socket;
-    bool is_cancelled;
+    bool is_cancelled, is_listed;
     Sleeper* next;
 };
 
 /// The calling thread is in the list from now on; null with errno ENOBUFS or EMFILE.
 Sleeper* begin_sleep(const Socket* socket);
 void end_sleep(Sleeper*);
+/// The same for a sleep that may be inside another: null in that case as well.
+Sleeper* begin_nested_sleep(const Socket* socket);
+void poke(const Sleeper&);
 /// The thread's eventfd is readable: resets it. True: by xy_cancel.
 bool take_poke(Sleeper*);
 

@@ -133,6 +133,7 @@ bool FakeDaemon::serve_command() {
         for (auto& s : sockets_)
             if (s->fd >= 0) close(std::exchange(s->fd, -1));
         sockets_.clear();
+        held_.clear();
         order_.clear();
         close(std::exchange(app_fd_, -1));
         close(std::exchange(kick_fd_, -1));
@@ -141,6 +142,30 @@ bool FakeDaemon::serve_command() {
         return false;
     }
     ++n_commands_;
+    abi::RequestHeader request;
+    memcpy(&request, bytes, sizeof request);
+    if (request.op == static_cast<uint16_t>(held_op_))
+        held_.emplace_back(bytes, bytes + n);
+    else
+        reply_to(bytes);
+    return true;
+}
+
+size_t FakeDaemon::n_held() {
+    std::lock_guard lock(mutex_);
+    return held_.size();
+}
+
+void FakeDaemon::hold(Op op) {
+    std::lock_guard lock(mutex_);
+    held_op_ = op;
+    if (op != Op{}) return;
+    for (const std::vector<char>& request : std::exchange(held_, {}))
+        reply_to(request.data());
+    serve_interests();
+}
+
+void FakeDaemon::reply_to(const char* bytes) {
     abi::RequestHeader request;
     memcpy(&request, bytes, sizeof request);
     Reply reply;
@@ -165,7 +190,6 @@ bool FakeDaemon::serve_command() {
     [[maybe_unused]] const ssize_t sent = sendmsg(app_fd_, &message, MSG_NOSIGNAL);
     for (const int fd : reply.close_after)
         close(fd);
-    return true;
 }
 
 FakeSocket& FakeDaemon::open(const abi::SocketBody& kind, Reply& reply) {
@@ -400,9 +424,7 @@ void FakeDaemon::cancel_join(FakeSocket& s, Reply& reply) {
         reply.error = EINVAL;
         return;
     }
-    for (auto& other : sockets_)
-        for (FakeJoin& request : other->backlog)
-            if (request.from == &s) request.from = nullptr;
+    withdraw([&](const FakeJoin& request) { return request.from == &s; });
     s.facts->is_joining = 0;
     if ((s.kind.flags & XY_C_ROOT) == 0) s.facts->phase = static_cast<uint32_t>(Phase::kBound);
 }
@@ -412,13 +434,14 @@ void FakeDaemon::take(FakeSocket& s, Reply& reply) {
         reply.error = EAGAIN;
         return;
     }
-    const FakeJoin& request = s.backlog.front();
+    const FakeJoin request = s.backlog.front();
+    s.backlog.pop_front();
+    s.facts->backlog = static_cast<uint32_t>(s.backlog.size());
     if (request.from == nullptr) {
-        s.backlog.pop_front();
-        s.facts->backlog = static_cast<uint32_t>(s.backlog.size());
         reply.error = EACCES;
         return;
     }
+    s.taken.push_back(request);
     abi::AcceptTakeReply out{};
     out.request = request.id;
     out.caller = request.from->name;
@@ -430,15 +453,20 @@ void FakeDaemon::take(FakeSocket& s, Reply& reply) {
 }
 
 void FakeDaemon::decide(FakeSocket& s, const abi::AcceptDecideBody& decision, Reply& reply) {
-    if (s.backlog.empty() || s.backlog.front().id != decision.request) {
+    const auto found =
+        std::find_if(s.taken.begin(), s.taken.end(), [&](const FakeJoin& join) { return join.id == decision.request; });
+    if (found == s.taken.end() || found->from == nullptr) {
         reply.error = EACCES;
         return;
     }
     reply.set(abi::SocketReply{});
-    if (decision.decision == XY_DEFER) return;
-    const FakeJoin request = s.backlog.front();
-    s.backlog.pop_front();
-    s.facts->backlog = static_cast<uint32_t>(s.backlog.size());
+    const FakeJoin request = *found;
+    s.taken.erase(found);
+    if (decision.decision == XY_DEFER) {
+        s.backlog.push_front(request);
+        s.facts->backlog = static_cast<uint32_t>(s.backlog.size());
+        return;
+    }
     if (decision.decision == XY_REJECT) return finish_join(*request.from, ECONNREFUSED, nullptr, 0);
     FakeSocket& made = open({s.kind.family, s.kind.type, s.kind.protocol, XY_C_LEAF | XY_D_LEAF}, reply);
     if ((s.kind.flags & XY_C_ROOT) != 0) {
@@ -534,9 +562,7 @@ void FakeDaemon::close_socket(FakeSocket& s, abi::CloseHow how, Reply& reply) {
     }
     const bool is_abortive = how == abi::CloseHow::kAbortive;
     s.was_aborted = is_abortive;
-    for (auto& other : sockets_)
-        for (FakeJoin& join : other->backlog)
-            if (join.from == &s || join.branch == &s) join.from = nullptr;
+    withdraw([&](const FakeJoin& request) { return request.from == &s || request.branch == &s; });
     if ((s.kind.flags & XY_C_ROOT) != 0) finish_stream(s);
     if (s.member != nullptr && s.member->fd >= 0 && s.member->facts->has_ended == 0) end(*s.member, 0);
     if (s.branch != nullptr && s.branch->fd >= 0 && s.branch->facts->has_ended == 0)

@@ -9,6 +9,7 @@
 #include <xylem/abi/record.h>
 #include <xylem/abi/segment.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -78,7 +79,7 @@ struct FakeSocket {
     abi::EngineSocket* facts = nullptr;
     abi::AppSocket* app = nullptr;
     abi::AddressBody name{}, peer{};
-    std::deque<FakeJoin> backlog;
+    std::deque<FakeJoin> backlog, taken;
     abi::JoinResultReply result{};
     FakeSocket* root = nullptr;    // a branch or a member: its root
     FakeSocket* member = nullptr;  // a branch: the leaf's own socket
@@ -111,6 +112,9 @@ class FakeDaemon {
     void die();
     /// Reads no log until it is let go on.
     void pause_worker(bool is_paused);
+    /// Requests of that kind are not answered until Op{} is held; n_held() of them wait.
+    void hold(abi::Op op);
+    size_t n_held();
 
     /// Runs `f` while the daemon stands still; descriptors are looked at afterwards.
     template <class F>
@@ -131,6 +135,9 @@ class FakeDaemon {
     /// daemon, so they are found in the order of their making. 0 is the first.
     FakeSocket& nth(size_t i) { return *order_.at(i); }
     size_t n_sockets() const { return order_.size(); }
+    size_t n_open() const {
+        return static_cast<size_t>(std::count_if(sockets_.begin(), sockets_.end(), [](auto& s) { return s->fd >= 0; }));
+    }
     void end(FakeSocket& s, int close_error);
     /// Writes a record into an image as if it had come from the network; not published.
     static void put_record(char* at, uint32_t length, uint8_t type, uint8_t flags, const void* payload);
@@ -155,6 +162,7 @@ class FakeDaemon {
     void run();
     void accept_app();
     bool serve_command();
+    void reply_to(const char* request);
     void answer(const abi::RequestHeader& request, const char* body, Reply& reply);
     void answer_session(const abi::RequestHeader& request, const char* body, Reply& reply);
     void answer_data(const abi::RequestHeader& request, const char* body, Reply& reply);
@@ -164,6 +172,13 @@ class FakeDaemon {
     FakeSocket* listener_at(const abi::AddressBody& name);
     void join(FakeSocket& s, const abi::JoinBody& body, Reply& reply);
     void cancel_join(FakeSocket& s, Reply& reply);
+    template <class Whose>
+    void withdraw(Whose is_it) {
+        for (auto& s : sockets_)
+            for (auto* queue : {&s->backlog, &s->taken})
+                for (FakeJoin& request : *queue)
+                    if (is_it(request)) request.from = nullptr;
+    }
     void take(FakeSocket& s, Reply& reply);
     void decide(FakeSocket& s, const abi::AcceptDecideBody& body, Reply& reply);
     void connect(FakeSocket& root, FakeSocket& branch, FakeSocket& member, uint32_t flags, bool asked_by_root);
@@ -189,6 +204,8 @@ class FakeDaemon {
     std::thread thread_;
     int listen_fd_ = -1, app_fd_ = -1, kick_fd_ = -1, stop_fd_ = -1;
     bool must_stop_ = false, is_paused_ = false;
+    abi::Op held_op_{};
+    std::vector<std::vector<char>> held_;
     std::unique_ptr<Memory> app_, engine_;
     std::vector<std::unique_ptr<FakeSocket>> sockets_;
     std::vector<FakeSocket*> order_;

@@ -278,6 +278,159 @@ TEST_F(ShimLifetime, ACancelThatRacesTheAnswerGivesOneResult_W242) {
     }
 }
 
+TEST_F(ShimLifetime, AnAcceptThatIsNotAnsweredYetHoldsNoOtherThreadUp) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM), other = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    ASSERT_EQ(xy_connect(leaf, as_sockaddr(name), sizeof name), 0);
+    ASSERT_EQ(xy_connect(other, as_sockaddr(name), sizeof name), 0);
+    daemon.hold(abi::Op::kAcceptDecide);
+    int branch = -1;
+    std::thread acceptor([&] { branch = xy_accept(root, nullptr, nullptr, nullptr, nullptr); });
+    ASSERT_TRUE(eventually([&] { return daemon.n_held() == 1; }));
+
+    for (int i = 0; i < 100; ++i) {  // as the one that reads, and as one that waits for it
+        const int fresh = make_leaf(SOCK_RDM);
+        EXPECT_EQ(xy_close(fresh), 0);
+    }
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 100; ++i) {
+                sockaddr_in bound{};
+                socklen_t bytes = sizeof bound;
+                EXPECT_EQ(xy_getsockname(root, reinterpret_cast<sockaddr*>(&bound), &bytes), 0);
+                EXPECT_EQ(bound.sin_port, htons(kRootPort));
+                EXPECT_EQ(xy_close(make_leaf(SOCK_RDM)), 0);
+            }
+        });
+    for (std::thread& thread : threads)
+        thread.join();
+    EXPECT_EQ(branch, -1);
+
+    daemon.hold(abi::Op{});
+    acceptor.join();
+    EXPECT_GE(branch, 0);
+    EXPECT_EQ(send_text(leaf, "x"), 1);
+}
+
+TEST_F(ShimLifetime, ManyAcceptsWaitAtTheSameTimeAndEachGetsItsOwnLeaf) {
+    constexpr size_t kLeaves = 5;
+    const int root = make_root(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    std::vector<std::thread> acceptors;
+    std::vector<int> branches(kLeaves, -1);
+    std::vector<in_port_t> ports(kLeaves);
+    daemon.hold(abi::Op::kAcceptDecide);
+    for (size_t i = 0; i < kLeaves; ++i) {
+        const int leaf = make_leaf(SOCK_RDM);
+        ASSERT_EQ(xy_connect(leaf, as_sockaddr(name), sizeof name), 0);
+        acceptors.emplace_back([&, i] {
+            sockaddr_in from{};
+            socklen_t bytes = sizeof from;
+            branches[i] = xy_accept(root, reinterpret_cast<sockaddr*>(&from), &bytes, nullptr, nullptr);
+            ports[i] = from.sin_port;
+        });
+        ASSERT_TRUE(eventually([&] { return daemon.n_held() == i + 1; }));
+    }
+    daemon.hold(abi::Op{});
+    for (std::thread& acceptor : acceptors)
+        acceptor.join();
+    for (size_t i = 0; i < kLeaves; ++i) {
+        sockaddr_in peer{};
+        socklen_t bytes = sizeof peer;
+        ASSERT_EQ(xy_getpeername(branches[i], reinterpret_cast<sockaddr*>(&peer), &bytes), 0) << i;
+        EXPECT_EQ(peer.sin_port, ports[i]) << i;
+    }
+}
+
+TEST_F(ShimLifetime, ClosingTheListenerEndsAnAcceptThatIsNotAnswered_W172) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    ASSERT_EQ(xy_connect(leaf, as_sockaddr(name), sizeof name), 0);
+    daemon.hold(abi::Op::kAcceptDecide);
+    std::thread acceptor([&] {
+        EXPECT_EQ(xy_accept(root, nullptr, nullptr, nullptr, nullptr), -1);
+        EXPECT_EQ(errno, ENOTSOCK);
+    });
+    ASSERT_TRUE(eventually([&] { return daemon.n_held() == 1; }));
+
+    EXPECT_EQ(xy_close(root), 0);
+
+    acceptor.join();
+    daemon.hold(abi::Op{});
+}
+
+TEST_F(ShimLifetime, ADaemonThatStandsStillDoesNotHoldACancelledThread) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    ASSERT_EQ(xy_connect(leaf, as_sockaddr(name), sizeof name), 0);
+    for (const auto& [op, call] : std::initializer_list<std::pair<abi::Op, int (*)(int)>>{
+             {abi::Op::kSocket, [](int) { return xy_socket(AF_INET, SOCK_RDM, 0, XY_C_LEAF | XY_D_LEAF); }},
+             {abi::Op::kAcceptTake, [](int s) { return xy_accept(s, nullptr, nullptr, nullptr, nullptr); }},
+             {abi::Op::kAcceptDecide, [](int s) { return xy_accept(s, nullptr, nullptr, nullptr, nullptr); }}}) {
+        const size_t n_sockets = daemon.locked([&] { return daemon.n_open(); });
+        daemon.hold(op);
+        std::thread caller([&, call = call] {
+            EXPECT_EQ(call(root), -1);
+            EXPECT_EQ(errno, EINTR);
+        });
+        ASSERT_TRUE(eventually([&] { return daemon.n_held() == 1; }));
+        ASSERT_TRUE(eventually([&] { return xy_cancel(caller.native_handle()) == 0; }));
+        caller.join();
+
+        daemon.hold(abi::Op{});  // it goes on: what it made for nobody is given back
+        ASSERT_TRUE(eventually([&] {
+            sockaddr_in bound{};
+            socklen_t bytes = sizeof bound;
+            EXPECT_EQ(xy_getsockname(root, reinterpret_cast<sockaddr*>(&bound), &bytes), 0);
+            return daemon.locked([&] { return daemon.n_open(); }) == n_sockets;
+        })) << static_cast<int>(op);
+        if (op == abi::Op::kAcceptTake) {
+            EXPECT_TRUE(is_readable(root, 10000)) << "the request is there again";
+        }
+    }
+}
+
+TEST_F(ShimLifetime, ADaemonThatDoesNotAnswerInTimeIsGone_W203) {
+    ASSERT_EQ(setenv("XYLEM_ANSWER_MS", "200", 1), 0);
+    xy_detach();
+    attach();
+    unsetenv("XYLEM_ANSWER_MS");
+    const int root = make_root(SOCK_RDM);
+    daemon.hold(abi::Op::kSocket);
+    std::thread waiting([&] {
+        char byte;
+        EXPECT_EQ(xy_recv(root, &byte, 1, 0), -1);
+        EXPECT_EQ(errno, ENETDOWN);
+    });
+    EXPECT_EQ(xy_socket(AF_INET, SOCK_RDM, 0, XY_C_LEAF | XY_D_LEAF), -1);
+    EXPECT_EQ(errno, ENETDOWN);
+    waiting.join();
+    EXPECT_EQ(xy_listen(root, 3), -1);
+    EXPECT_EQ(errno, ENETDOWN);
+    EXPECT_EQ(xy_close(root), 0);
+}
+
+TEST_F(ShimLifetime, AnAcceptWaitsForAnAnswerAsLongAsTheDaemonLives) {
+    ASSERT_EQ(setenv("XYLEM_ANSWER_MS", "200", 1), 0);
+    xy_detach();
+    attach();
+    unsetenv("XYLEM_ANSWER_MS");
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    const sockaddr_in name = address_of(kRootPort);
+    ASSERT_EQ(xy_connect(leaf, as_sockaddr(name), sizeof name), 0);
+    daemon.hold(abi::Op::kAcceptDecide);
+    std::thread acceptor([&] { EXPECT_GE(xy_accept(root, nullptr, nullptr, nullptr, nullptr), 0); });
+    ASSERT_TRUE(eventually([&] { return daemon.n_held() == 1; }));
+    const uint64_t n_commands = daemon.locked([&] { return daemon.n_commands(); });
+    // Its questions whether the daemon lives are answered.
+    ASSERT_TRUE(eventually([&] { return daemon.locked([&] { return daemon.n_commands(); }) >= n_commands + 3; }));
+
+    daemon.hold(abi::Op{});
+
+    acceptor.join();
+}
+
 class ShimLinger : public ShimTest {
   protected:
     Pair start(int seconds, bool is_nonblocking) {

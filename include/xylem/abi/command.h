@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands of an application, as messages on the SOCK_SEQPACKET attach socket (docs/decisions/0001). A request is a
 // RequestHeader and its op's body, sent whole; the reply is a ReplyHeader and the op's answer, with descriptors by
-// SCM_RIGHTS. Replies carry the request's sequence and come quickly: nothing waits for the network (waiting is done on
-// the socket's own descriptor). A request of the wrong size ends the connection.
+// SCM_RIGHTS. Replies carry the request's sequence; nothing but kAcceptDecide waits for the network (waiting is
+// done on the socket's own descriptor), and replies to other requests overtake it. A request of the wrong size ends the
+// connection.
 #pragma once
 #include <sys/socket.h>
 #include <xylem/abi/log.h>
