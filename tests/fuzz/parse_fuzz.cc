@@ -30,14 +30,28 @@ void check_payload(const ParsedFrame& parsed) {
     }
 }
 
+void check_datagram(const ParsedDatagram& datagram, const uint8_t* begin, const uint8_t* end) {
+    std::span<const uint8_t> payload;
+    Drop why = Drop::not_ours;
+    require(datagram.src.ip.is_set() && datagram.dst.ip.family == datagram.src.ip.family);
+    require(datagram.ip >= begin && datagram.udp.data() > datagram.ip &&
+            datagram.udp.data() + datagram.udp.size() <= end);
+    if (!take_payload(datagram, &payload, &why)) return require(why == Drop::bad_length || why == Drop::bad_checksum);
+    require(payload.data() >= begin && payload.data() + payload.size() <= end);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
     const std::unique_ptr<uint8_t[]> frame(new uint8_t[size]);  // exactly as long as the input, for the sanitizers
     std::copy(input, input + size, frame.get());
     ParsedFrame parsed;
+    ParsedDatagram other;
     Drop why = Drop::not_ours;
-    if (!parse_frame(frame.get(), size, 7471, &parsed, &why)) {
+    const Parsed what = parse(frame.get(), size, 7471, &parsed, &other, &why);
+    require((what == Parsed::kFrame) == parse_frame(frame.get(), size, 7471, &parsed, &why));
+    if (what == Parsed::kDatagram) check_datagram(other, frame.get(), frame.get() + size);
+    if (what != Parsed::kFrame) {
         require(static_cast<size_t>(why) < kDropCount);
         return 0;
     }
