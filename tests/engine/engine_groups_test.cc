@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
+#include <random>
 
 #include "dataplane/base/address_text.h"
 #include "dataplane/base/fd_list.h"
@@ -213,6 +213,268 @@ TEST_F(EngineGroupsTest, DatagramReachesThePortAndEveryReaderHere) {
     EXPECT_EQ(counters.frames, 2U);
     EXPECT_EQ(counters.pulled_bytes, sender.writer->written_bytes());
     EXPECT_EQ(counters.hostile_words, 0U);
+}
+
+TEST_F(EngineGroupsTest, PortsAndUdpPortsOfOneGroupAreApart) {
+    struct Place {
+        uint16_t udp_port;
+        uint32_t port;
+    };
+    Socket& sender = add_sender();
+    std::vector<Socket*> readers;
+    for (const Place place : {Place{5555, 0}, Place{5556, 0}, Place{5555, 1}, Place{5555, kLocalPort}}) {
+        const auto index = static_cast<uint32_t>(readers.size());
+        readers.push_back(&add_reader(add_image("ff15::7", place.udp_port, place.port)));
+        ASSERT_TRUE(engine_->set_destination(sender.stream, index, destination("ff15::7", place.udp_port, place.port)));
+    }
+    for (uint32_t i = 0; i < 4; ++i)
+        send(sender, i, std::to_string(i));
+    for (uint32_t i = 0; i < 4; ++i) {
+        ASSERT_TRUE(wait([&] { return !read_all(*readers[i]).empty(); }));
+        ASSERT_EQ(read_all(*readers[i]).size(), 1U);
+        EXPECT_EQ(read_all(*readers[i])[0].payload, std::to_string(i));
+    }
+}
+
+TEST_F(EngineGroupsTest, ScopeZeroAndLocalStayOnThisHost) {
+    const uint64_t n_sent_before = engine_->ports()[0].tx_pkts;
+    Socket &sender = add_sender(), &wired = add_reader(add_image("239.1.2.3", 5555, 0));
+    Socket& local = add_reader(add_image("239.1.2.3", 5555, kLocalPort));
+    GroupDestination near = destination("239.1.2.3", 5555, 0);
+    near.reaches_wire = false;
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, near));
+    near.reaches_wire = true;
+    near.path.ttl = 0;
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 1, near));
+    near = {.dest = near.dest, .port = kLocalPort};  // no path at all
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 2, near));
+    for (uint32_t i = 0; i < 3; ++i)
+        send(sender, i, std::to_string(i));
+    ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+    EXPECT_TRUE(wait([&] { return read_all(wired).size() == 2 && read_all(local).size() == 1; }));
+    EXPECT_EQ(engine_->ports()[0].tx_pkts, n_sent_before);
+}
+
+// Invariant 5
+TEST_F(EngineGroupsTest, WhatIsSentRightAfterAJoinArrives) {
+    Socket& sender = add_sender();
+    for (int i = 0; i < 500; ++i) {
+        const auto udp_port = static_cast<uint16_t>(1024 + i);
+        auto image = engine_->add_group_image({endpoint("239.1.2.3", udp_port), kLocalPort, kGeometry});
+        ASSERT_TRUE(image);
+        ASSERT_TRUE(engine_->set_destination(sender.stream, static_cast<uint32_t>(i) % abi::kMaxDestinations,
+                                             destination("239.1.2.3", udp_port, kLocalPort)));
+        send(sender, static_cast<uint32_t>(i) % abi::kMaxDestinations, "x");  // while the commands are under way
+        ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+        ASSERT_EQ(engine_->counters(*image).received_bytes, 48U) << i;
+        engine_->remove_image(*image, {});
+    }
+}
+
+TEST_F(EngineGroupsTest, MoreCommandsThanTheRingHoldsDelayButLoseNothing) {
+    constexpr int kCommands = 20'000;
+    Socket& sender = add_sender();
+    for (int i = 0; i < kCommands; ++i)
+        engine_->next_position(sender.stream, [](Position) {});
+    images_.push_back(*engine_->add_group_image({endpoint("239.1.2.3", 5555), 0, kGeometry}));
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 5, destination("239.1.2.3", 5555, 0)));
+    send(sender, 5, "x");
+    ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+    EXPECT_EQ(engine_->counters(images_[0]).received_bytes, 48U);
+}
+
+TEST_F(EngineGroupsTest, DestinationThatChangesIsFollowed) {
+    Socket &sender = add_sender(), &first = add_reader(add_image("239.1.2.3", 5555, 0));
+    Socket& second = add_reader(add_image("239.1.2.4", 5555, 1));
+    const uint64_t n_down = drops("path_down");
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, destination("239.1.2.3", 5555, 0)));
+    send(sender, 0, "to the first");
+    GroupDestination down = destination("239.1.2.4", 5555, 1);
+    down.path = {};
+    ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, down));
+    send(sender, 0, "to the second, no way");
+    ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+    EXPECT_EQ(drops("path_down"), n_down + 1);
+    const uint64_t n_sent_before = engine_->ports()[1].tx_pkts;
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, destination("239.1.2.4", 5555, 1)));
+    send(sender, 0, "to the second");
+    EXPECT_TRUE(wait([&] { return engine_->ports()[1].tx_pkts == n_sent_before + 1; }));
+    EXPECT_TRUE(wait([&] { return read_all(second).size() == 2; }));
+    EXPECT_EQ(read_all(first).size(), 1U);
+}
+
+TEST_F(EngineGroupsTest, LongestDatagramIsThatOfThePathAndThePort) {
+    Socket& sender = add_sender({2048, 7});
+    const uint64_t n_too_long = drops("too_long"), n_sent_before = engine_->ports()[0].tx_pkts;
+    GroupDestination narrow = destination("239.1.2.3", 5555, 0);
+    narrow.path.mtu = 600;
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, narrow));
+    narrow.path.mtu = 9000;  // more than the port's 1500
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 1, narrow));
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 2, destination("ff15::7", 5555, 0)));
+    narrow.path.mtu = 20;
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 3, narrow));
+    const std::pair<uint32_t, size_t> longest[] = {{0, 572}, {1, 1472}, {2, 1452}, {3, 0}};
+    for (const auto& [index, bytes] : longest) {
+        send(sender, index, std::string(bytes, 'x'));
+        send(sender, index, std::string(bytes + 1, 'x'));
+    }
+    ASSERT_TRUE(wait([&] { return is_all_taken(sender); }));
+    EXPECT_EQ(drops("too_long"), n_too_long + 4);
+    EXPECT_TRUE(wait([&] { return engine_->ports()[0].tx_pkts == n_sent_before + 4; }));
+}
+
+TEST_F(EngineGroupsTest, SleepingMemberAndSleepingSenderAreWoken) {
+    Socket &sender = add_sender(), &member = add_reader(add_image("239.1.2.3", 5555, 0));
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, destination("239.1.2.3", 5555, 0)));
+    engine_->facts(memory_.app, sender.id).leaves.store(1);
+    for (size_t i = 1; i <= 20; ++i) {
+        const uint8_t want_read = abi::kWantRead, want_write = abi::kWantWrite;
+        ASSERT_EQ(::send(member.fd, &want_read, 1, 0), 1);
+        send(sender, 0, "wake up");
+        pollfd at{member.fd, POLLIN, 0};
+        ASSERT_EQ(poll(&at, 1, 10'000), 1) << i;
+        char bytes[8];
+        ASSERT_GT(recv(member.fd, bytes, sizeof bytes, MSG_DONTWAIT), 0);
+        ASSERT_TRUE(wait([&] { return read_all(member).size() == i; }));
+        app_->sockets[member.id].consumed.store(member.reading->position());
+        while (sender.writer->has_room_for_one(facts_->sockets[sender.id].limit.load()))
+            sender.writer->send_to(1, std::string(1300, 'x'));  // to nowhere
+        commit(sender);
+        ASSERT_EQ(::send(sender.fd, &want_write, 1, 0), 1);
+        at.fd = sender.fd;
+        ASSERT_EQ(poll(&at, 1, 10'000), 1) << i;
+        ASSERT_GT(recv(sender.fd, bytes, sizeof bytes, MSG_DONTWAIT), 0);
+    }
+}
+
+TEST_F(EngineGroupsTest, SocketWithAnInboxReadsSeveralGroups) {
+    Socket& sender = add_sender();
+    const uint32_t socket = next_socket_++;
+    const int fd = *engine_->open_socket(memory_.app, socket);
+    const InboxMemory memory = *engine_->make_inbox(memory_.app, socket);
+    auto* inbox = map<const abi::InboxEngine>(memory.engine_fd, PROT_READ);
+    auto* own = map<abi::InboxApp>(memory.app_fd, PROT_READ | PROT_WRITE);
+    std::vector<Reader*> readers;
+    for (uint32_t slot = 0; slot < 3; ++slot) {
+        const auto udp_port = static_cast<uint16_t>(5000 + slot);
+        readers.push_back(engine_->add_reader(add_image("239.1.2.3", udp_port, 0),
+                                              {.app = memory_.app, .socket = socket, .slot = slot}));
+        engine_->reader_live(readers.back(), 0);
+        ASSERT_TRUE(engine_->set_destination(sender.stream, slot, destination("239.1.2.3", udp_port, 0)));
+    }
+    std::vector<uint32_t> ready;
+    for (const uint32_t slot : {2U, 0U, 1U, 2U}) {
+        send(sender, slot, "x");
+        const size_t n = ready.size();
+        ASSERT_TRUE(wait([&] { return inbox->head.load(std::memory_order_acquire) > n; }));
+        ready.push_back(inbox->ring[n].load());
+        own->slots[ready.back()].acked.fetch_add(1);
+        own->tail.store(static_cast<uint32_t>(n + 1));
+    }
+    EXPECT_EQ(ready, (std::vector<uint32_t>{2, 0, 1, 2}));
+    for (Reader* reader : readers)
+        complete([&](Done done) { engine_->remove_reader(reader, std::move(done)); });
+    munmap(const_cast<abi::InboxEngine*>(inbox), sizeof *inbox);
+    munmap(own, sizeof *own);
+    engine_->close_socket(memory_.app, socket);
+    close(fd);
+}
+
+TEST_F(EngineGroupsTest, EndIsToldWhenTheCursorIsThere) {
+    Socket& sender = add_sender();
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, destination("239.1.2.3", 5555, 0)));
+    for (int i = 0; i < 100; ++i)
+        send(sender, 0, std::string(1000, 'x'));
+    engine_->finish_stream(sender.stream, engine_->committed(sender.stream));
+    EXPECT_TRUE(wait([&] { return !finished_.empty(); }));
+    EXPECT_TRUE(is_all_taken(sender));
+    EXPECT_EQ(finished_, std::vector<Stream*>{sender.stream});
+}
+
+// Invariant 6
+TEST_F(EngineGroupsTest, WhatIsRemovedInTheMiddleOfTrafficLeavesNothing) {
+    Socket& sender = add_sender();
+    ASSERT_TRUE(engine_->set_destination(sender.stream, 0, destination("239.1.2.3", 5555, 0)));
+    const size_t n_fds_before = list_fds().size();
+    for (int i = 0; i < 200; ++i) {
+        auto image = engine_->add_group_image({endpoint("239.1.2.3", 5555), 0, kGeometry});
+        ASSERT_TRUE(image) << image.error().what;  // though the last one is still on its way out
+        for (int n = 0; n < 5; ++n)
+            send(sender, 0, "x");
+        engine_->remove_image(*image, {});
+    }
+    complete([&](Done done) { engine_->next_position(sender.stream, [done](Position) { done(); }); });
+    EXPECT_EQ(list_fds().size(), n_fds_before);
+}
+
+TEST_F(EngineGroupsTest, RefusesWhatCannotBe) {
+    const auto image_error = [&](const GroupImageSpec& spec) {
+        auto image = engine_->add_group_image(spec);
+        return image ? 0 : image.error().code;
+    };
+    const Endpoint group = endpoint("239.1.2.3", 5555);
+    add_image("239.1.2.3", 5555, 0);
+    EXPECT_EQ(image_error({group, 0, kGeometry}), EEXIST);
+    EXPECT_EQ(image_error({group, 2, kGeometry}), EINVAL);
+    EXPECT_EQ(image_error({group, 1, {100, 2}}), EINVAL);
+    EXPECT_EQ(image_error({{group.ip, 0}, 1, kGeometry}), EINVAL);
+    EXPECT_EQ(image_error({{group.ip, EngineConfig{}.data_port}, 1, kGeometry}), EINVAL);
+    EXPECT_EQ(image_error({endpoint("10.0.0.1", 5555), 1, kGeometry}), EINVAL);
+    EXPECT_EQ(image_error({{}, 1, kGeometry}), EINVAL);
+
+    Socket& sender = add_sender();
+    const auto error = [&](Stream* stream, uint32_t index, const GroupDestination& to) {
+        auto set = engine_->set_destination(stream, index, to);
+        return set ? 0 : set.error().code;
+    };
+    const GroupDestination good = destination("239.1.2.3", 5555, 0);
+    EXPECT_EQ(error(sender.stream, abi::kMaxDestinations - 1, good), 0);
+    EXPECT_EQ(error(sender.stream, abi::kMaxDestinations, good), EINVAL);
+    GroupDestination bad = good;
+    bad.port = 2;
+    EXPECT_EQ(error(sender.stream, 0, bad), EINVAL);
+    bad = good;
+    bad.dest.ip = *parse_ip("ff15::7");
+    EXPECT_EQ(error(sender.stream, 0, bad), EINVAL);
+    bad.path.source = {};
+    EXPECT_EQ(error(sender.stream, 0, bad), EINVAL);
+    bad.path.is_up = false;
+    EXPECT_EQ(error(sender.stream, 0, bad), 0);
+    EXPECT_EQ(error(sender.stream, 0, {}), EINVAL);
+    const uint32_t socket = next_socket_++;
+    Stream* other = *engine_->add_stream({.app = memory_.app, .socket = socket, .geometry = kGeometry});
+    EXPECT_EQ(error(other, 0, good), EINVAL);
+    complete([&](Done done) { engine_->remove_stream(other, std::move(done)); });
+}
+
+// Invariant 3
+TEST_F(EngineGroupsTest, RandomWordsOfASenderHurtOnlyItself) {
+    Socket &bad = add_sender(), &good = add_sender();
+    Socket& member = add_reader(add_image("239.1.2.3", 5555, 0));
+    add_image("239.1.2.4", 5555, 0);
+    ASSERT_TRUE(engine_->set_destination(bad.stream, 0, destination("239.1.2.4", 5555, 0)));
+    ASSERT_TRUE(engine_->set_destination(good.stream, 0, destination("239.1.2.3", 5555, 0)));
+    std::mt19937_64 random(std::random_device{}());
+    size_t n_good = 0;
+    for (int round = 0; round < 300; ++round) {
+        for (int i = 0; i < 200; ++i) {
+            bad.writer->overwrite(random() % (kGeometry.cells() * kGeometry.cell_stride()),
+                                  random() % 2 != 0 ? random() : random() % 64 | 3ULL << 40);
+            bad.writer->used()[random() % 128] = static_cast<uint16_t>(random());
+            const Position limit = facts_->sockets[bad.id].limit.load();
+            bad.writer->header().commit.store(random() % 4 == 0 ? random() : limit - (random() % 99'999 & ~7ULL));
+        }
+        app_->bell[bad.id / 64].fetch_or(1ULL << bad.id % 64);
+        app_->summary.fetch_or(1ULL << bad.id / 64);
+        send(good, 0, std::to_string(n_good++));
+        ASSERT_TRUE(wait([&] { return read_all(member).size() == n_good; }));
+    }
+    for (size_t i = 0; i < n_good; ++i)
+        EXPECT_EQ(Received(member.reading->messages[i]).payload, std::to_string(i));
+    EXPECT_EQ(engine_->counters(good.stream).hostile_words, 0U);
+    EXPECT_GT(engine_->counters(bad.stream).hostile_words, 0U);
 }
 
 }  // namespace
