@@ -97,12 +97,15 @@ Result<void> Port::adopt_packet_sockets(const std::vector<int>& fds_before) {
 Result<void> Port::apply_packet_filter() {
     const unsigned max_frame_bytes = frame_slot_bytes(mtu_) - kRingHeader;
     auto code = build_packet_filter(config_.data_udp_port, groups_, max_frame_bytes);
-    if (code.size() > BPF_MAXINSNS)
-        return Error{ENOSPC, spec_.text + ": too many groups (" + std::to_string(groups_.size()) + ")"};
+    const std::string too_many = spec_.text + ": too many groups (" + std::to_string(groups_.size()) + ")";
+    if (code.size() > BPF_MAXINSNS) return Error{ENOSPC, too_many};
     const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
-    for (const int fd : packet_sockets_)
-        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
-            return Error{errno, spec_.text + ": the kernel refused the socket filter"};
+    for (const int fd : packet_sockets_) {
+        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0) continue;
+        if (errno == ENOMEM && !groups_.empty())
+            return Error{ENOSPC, too_many + ": the socket filter may not be larger than net.core.optmem_max"};
+        return Error{errno, spec_.text + ": the kernel refused the socket filter"};
+    }
     return {};
 }
 

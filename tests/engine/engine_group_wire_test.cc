@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -268,6 +269,34 @@ TEST_P(GroupWireTest, LinkThatIsDownStallsNobody) {
     int ttl = 0;
     ASSERT_TRUE(member.receive(&payload, &from, &ttl));
     EXPECT_EQ(payload, "after it came up");
+}
+
+// Invariant 6
+TEST_P(GroupWireTest, PortThatTakesNoMoreGroupsSaysSoAndGoesOn) {
+    constexpr size_t kMany = 1200;  // more than the socket filter of af_packet holds
+    const rlimit roomy{8192, 8192};
+    setrlimit(RLIMIT_NOFILE, &roomy);
+    const KernelSocket sender(*peer_, group(), 4321);
+    join();
+    std::vector<Image*> images;
+    int code = 0;
+    while (images.size() < kMany && code == 0) {
+        const auto udp_port = static_cast<uint16_t>(10'000 + images.size());
+        auto image = engine_->add_group_image({{*parse_ip(group()), udp_port}, 0, {256, 6}});
+        code = image ? 0 : image.error().code;
+        if (image) images.push_back(*image);
+    }
+    EXPECT_EQ(code, port_kind() == "af_packet" ? ENOSPC : 0);
+    EXPECT_GT(images.size(), 100U);
+    sender.send(group(), kGroupPort, "the first is still joined");
+    ASSERT_TRUE(wait([&] { return has_read(1); }));
+    sender.send(group(), static_cast<uint16_t>(10'000 + images.size() - 1), "and so is the last");
+    EXPECT_TRUE(wait([&] { return engine_->published(images.back()) != 0; }));
+    for (Image* image : images)
+        engine_->remove_image(image, {});
+    const auto again = engine_->add_group_image({{*parse_ip(group()), 10'000}, 0, {256, 6}});
+    ASSERT_TRUE(again) << again.error().what;
+    complete([&](Done done) { engine_->remove_image(*again, std::move(done)); });
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GroupWireTest, testing::Values(0, 1),
