@@ -34,10 +34,10 @@ int check_message(const msghdr* m) {
     return 0;
 }
 
-ssize_t send_bytes(int s, const void* buf, size_t len, int flags) {
+ssize_t send_bytes(int s, const void* buf, size_t len, int flags, const sockaddr* to, socklen_t tolen) {
     if (is_bad(buf, len)) return result_of(EFAULT);
     const iovec part{const_cast<void*>(buf), len};
-    return send_message(s, &part, 1, flags);
+    return send_message(s, &part, 1, flags, to, tolen);
 }
 
 }  // namespace
@@ -82,15 +82,17 @@ int xy_connect(int s, const sockaddr* name, socklen_t namelen) {
     return join_leaf(s, {name, namelen, nullptr, nullptr, nullptr, XY_BOTH}) < 0 ? -1 : 0;
 }
 
-ssize_t xy_send(int s, const void* buf, size_t len, int flags) { return send_bytes(s, buf, len, flags); }
+ssize_t xy_send(int s, const void* buf, size_t len, int flags) { return send_bytes(s, buf, len, flags, nullptr, 0); }
 
-ssize_t xy_sendto(int s, const void* buf, size_t len, int flags, const sockaddr*, socklen_t) {
-    return send_bytes(s, buf, len, flags);  // a rooted session is connected: the address is ignored
+// A rooted session is connected: its address is ignored.
+ssize_t xy_sendto(int s, const void* buf, size_t len, int flags, const sockaddr* to, socklen_t tolen) {
+    return send_bytes(s, buf, len, flags, to, tolen);
 }
 
 ssize_t xy_sendmsg(int s, const msghdr* msg, int flags) {
     if (const int error = check_message(msg)) return result_of(error);
-    return send_message(s, msg->msg_iov, msg->msg_iovlen, flags);
+    return send_message(s, msg->msg_iov, msg->msg_iovlen, flags, static_cast<const sockaddr*>(msg->msg_name),
+                        msg->msg_namelen);
 }
 
 ssize_t xy_recv(int s, void* buf, size_t len, int flags) { return xy_recvfrom(s, buf, len, flags, nullptr, nullptr); }

@@ -25,7 +25,8 @@ uint32_t piece_flags(uint8_t flags) {
 }
 }  // namespace
 
-bool ImageReader::open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<Position>* read_end) {
+bool ImageReader::open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<Position>* read_end,
+                       const GroupFilter* filter) {
     const abi::Geometry geometry{reply.cell_bytes, reply.cells_log2};
     if (!geometry.is_valid() || offset_of(reply.start) >= reply.cell_bytes || offset_of(reply.start) % 8 != 0)
         return false;
@@ -37,6 +38,9 @@ bool ImageReader::open(Mapping&& image, const abi::ImageReply& reply, const std:
     scanned_ = 0, scanned_bytes_ = 0, taken_ = 0;
     is_reliable_ = (reply.flags & abi::kImageReliable) != 0;
     is_stream_ = (reply.flags & abi::kImageStream) != 0;
+    is_group_ = (reply.flags & abi::kImageGroup) != 0;
+    filter_ = filter;
+    sender_ = {};
     is_inside_ = is_discarding_ = false;
     leaf_number_ = reply.leaf_number;
     lost_bytes_ = lost_gaps_ = lost_unreported_ = 0;
@@ -98,11 +102,21 @@ ImageReader::Step ImageReader::look(Position& p, Record& out) {
         const uint32_t after = offset + static_cast<uint32_t>(total);
         out = Record{at + kRecordHeaderBytes, header.length, header.flags, abi::position(number, after), 0};
         if (!is_intact(p)) return Step::kLapped;
-        if (header.type == abi::kRecordMessage) return Step::kRecord;
+        if (header.type == abi::kRecordMessage) return is_group_ ? strip(p, out) : Step::kRecord;
         if (is_reliable_) return Step::kBroken;
         out.lost = header.length + kRecordHeaderBytes;
         return Step::kGap;
     }
+}
+
+// What the datagram carried, without what the engine has written before it.
+ImageReader::Step ImageReader::strip(Position p, Record& datagram) const {
+    constexpr uint8_t kWhole = abi::kRecordBegin | abi::kRecordEnd;
+    if (datagram.bytes < sizeof(abi::GroupReceived) || (datagram.flags & kWhole) != kWhole)
+        return check(p, Step::kBroken);
+    datagram.payload += sizeof(abi::GroupReceived);
+    datagram.bytes -= sizeof(abi::GroupReceived);
+    return Step::kRecord;
 }
 
 // p lies at the end of a closed cell: goes on at the next one (kNone), or tells of the loss between.
@@ -156,6 +170,11 @@ void ImageReader::resume_at_floor() {
 
 // ---- messages ----
 
+bool ImageReader::passes(const Record& datagram) {
+    memcpy(&sender_, datagram.payload - sizeof sender_, sizeof sender_);
+    return filter_ == nullptr || filter_->passes(sender_);
+}
+
 // Moves position_ to the record that a receive starts with, over losses and what belongs to broken messages.
 ImageReader::Step ImageReader::find_message(Record& first) {
     for (;;) {
@@ -169,6 +188,10 @@ ImageReader::Step ImageReader::find_message(Record& first) {
             continue;
         }
         if (step != Step::kRecord) return step;
+        if (is_group_ && taken_ == 0 && !passes(first)) {
+            position_ = is_intact(position_) ? first.end : position_;
+            continue;
+        }
         const bool begins = (first.flags & abi::kRecordBegin) != 0;
         if (begins || (is_inside_ && !is_discarding_)) {
             if (begins && taken_ == 0) is_inside_ = false;

@@ -11,8 +11,10 @@
 
 #include <algorithm>
 
+#include "shim/group_filter.h"
 #include "shim/mapping.h"
 #include "shim/scatter.h"
+#include "shim/wire_types.h"
 
 namespace xylem::shim {
 
@@ -40,8 +42,9 @@ struct Borrowed {
 class ImageReader {
   public:
     /// False when the reply makes no sense. `read_end`: where reading ends though the image goes on (EngineSocket::
-    /// read_end); null: nowhere.
-    bool open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<abi::Position>* read_end = nullptr);
+    /// read_end); null: nowhere. `filter`: what is taken of a GROUP image; null: everything.
+    bool open(Mapping&& image, const abi::ImageReply& reply, const std::atomic<abi::Position>* read_end = nullptr,
+              const GroupFilter* filter = nullptr);
     void close();
     void forget() { image_.forget(); }
     bool is_open() const { return static_cast<bool>(image_); }
@@ -74,7 +77,11 @@ class ImageReader {
     bool has_reached_kick() const { return position_ >= header().kick_at.load(std::memory_order_relaxed); }
 
     uint32_t leaf_number() const { return leaf_number_; }
-    const abi::AddressBody& source() const { return source_; }
+    /// Whose message was taken last.
+    const abi::AddressBody& source() {
+        if (is_group_) sender_to(sender_, source_);
+        return source_;
+    }
     uint64_t lost_bytes() const { return lost_bytes_; }
     uint64_t lost_gaps() const { return lost_gaps_; }
 
@@ -102,12 +109,14 @@ class ImageReader {
     }
     bool is_published_beyond(abi::Position p);
     Step look(abi::Position& p, Record& out);
+    Step strip(abi::Position p, Record& datagram) const;
     Step look_at_end(abi::Position& p, Record& out);
     void pass_cell_end();
     Step check(abi::Position p, Step otherwise) const;
     void lose(uint64_t bytes);
     void skip_gap(const Record& gap);
     void resume_at_floor();
+    bool passes(const Record& datagram);
     Step find_message(Record& first);
     Step measure(const Record& first, uint64_t& bytes, abi::Position& end);
     Step next_message(uint64_t& bytes);
@@ -124,9 +133,11 @@ class ImageReader {
     abi::Position scanned_ = 0;    // the message at position_ is known up to there …
     uint64_t scanned_bytes_ = 0;   // … and has so many bytes so far; 0: not scanned
     uint32_t taken_ = 0;           // bytes of the record at position_ that were handed out
-    bool is_reliable_ = false, is_stream_ = false;
-    bool is_inside_ = false;      // position_ lies in a message whose first part was handed out
-    bool is_discarding_ = false;  // until a record that begins a message
+    bool is_reliable_ = false, is_stream_ = false, is_group_ = false;
+    const GroupFilter* filter_ = nullptr;
+    abi::GroupReceived sender_{};  // of the datagram that was found last
+    bool is_inside_ = false;       // position_ lies in a message whose first part was handed out
+    bool is_discarding_ = false;   // until a record that begins a message
     uint32_t leaf_number_ = 0;
     uint64_t lost_bytes_ = 0, lost_gaps_ = 0;
     uint64_t lost_unreported_ = 0;

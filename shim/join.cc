@@ -33,11 +33,11 @@ int check_arguments(Socket& s, const JoinArguments& a, abi::JoinBody& body) {
     if (a.name == nullptr || a.name_length < static_cast<socklen_t>(sizeof(sockaddr_storage::ss_family))) return EFAULT;
     const xy_data* data[] = {a.caller_data, a.callee_data};
     for (const xy_data* d : data)
-        if (d != nullptr && d->len != 0 && d->buf == nullptr) return EFAULT;
-    if (a.caller_data != nullptr && a.caller_data->len > sizeof body.caller) return EFAULT;
+        if (!is_group(s) && d != nullptr && d->len != 0 && d->buf == nullptr) return EFAULT;
+    if (!is_group(s) && a.caller_data != nullptr && a.caller_data->len > sizeof body.caller) return EFAULT;
     if (const int error = address_from(a.name, a.name_length, s.family, body.name)) return error;
-    const bool needs_port = s.protocol != XY_PROTO_GROUP;
-    return is_any_address(body.name) || (needs_port && port_of(body.name) == 0) ? EADDRNOTAVAIL : 0;
+    if (is_group(s)) return is_multicast_address(body.name) ? 0 : EADDRNOTAVAIL;  // any port (W-046)
+    return is_any_address(body.name) || port_of(body.name) == 0 ? EADDRNOTAVAIL : 0;
 }
 
 int check_session(const Socket& s) {
@@ -54,7 +54,7 @@ int prepare_join(Socket& s, const JoinArguments& a, abi::JoinBody& body) {
     if (const int error = check_arguments(s, a, body)) return error;
     if (const int error = check_session(s)) return error;
     body.flags = a.flags == (XY_SENDER_ONLY | XY_RECEIVER_ONLY) ? XY_BOTH : a.flags;
-    if (a.caller_data != nullptr && a.caller_data->len != 0) {
+    if (!is_group(s) && a.caller_data != nullptr && a.caller_data->len != 0) {  // W-188
         body.caller_bytes = static_cast<uint32_t>(a.caller_data->len);
         memcpy(body.caller, a.caller_data->buf, body.caller_bytes);
     }
@@ -91,7 +91,8 @@ int ask_to_join(Socket& s, const JoinArguments& a, const abi::JoinBody& body, ab
     if (is_join_under_way(s)) return EALREADY;
     s.joins_before = connects_of(s);
     if (const int error = s.attachment->ask(abi::Op::kJoin, s.id, body, reply, &fds)) return error;
-    s.callee_data = a.callee_data;
+    s.callee_data = is_group(s) ? nullptr : a.callee_data;
+    if (is_group(s)) s.group_name = body.name;
     s.join_branch = -1;
     s.is_join_pending = true;
     return 0;
@@ -152,6 +153,15 @@ int wait_for_join(Socket& s, int fd) {
     return result_of(error);
 }
 
+// What the group's image held before the join is none of this socket's, and must not make it readable.
+void begin_reading(Socket& s) {
+    Lock lock(s.receive_mutex);
+    if (s.receiver.prepare(s) != 0 || s.receiver.has_message(s)) return;
+    s.receiver.note_empty(s);
+    s.notifier.note_taken();
+    if (s.events.mask.load(std::memory_order_relaxed) == 0 && !s.notifier.settle()) hung_up(s);
+}
+
 }  // namespace
 
 bool is_join_under_way(const Socket& s) { return s.is_join_pending && connects_of(s) == s.joins_before; }
@@ -179,6 +189,7 @@ int join_leaf(int fd, const JoinArguments& arguments) {
     if (const int error = prepare_join(*s, arguments, body)) return result_of(error);
     const int joined = start_join(*s, arguments, body);
     if (joined < 0) return -1;
+    if (is_group(*s)) begin_reading(*s);
     if (s->is_nonblocking) {
         // Each join has its FD_CONNECT (W-138).
         reenable(*s, XY_FD_CONNECT);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/options.h"
 
+#include <netinet/in.h>
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "shim/session.h"
@@ -92,6 +94,12 @@ int set_blocking(Socket& s, const IoctlBuffers& b) {
     return 0;
 }
 
+int int_at(const void* buffer) {
+    int value;
+    memcpy(&value, buffer, sizeof value);
+    return value;
+}
+
 int give(const void* from, size_t bytes, const IoctlBuffers& b) {
     if (b.returned != nullptr) *b.returned = bytes;
     if (b.out == nullptr || b.out_bytes < bytes) return EFAULT;
@@ -124,6 +132,31 @@ int take_qos(Socket& s, const IoctlBuffers& b) {
     return s.attachment->tell(abi::Op::kSetQos, s.id, body);
 }
 
+// Before and after the join (W-294); an output buffer is not looked at (W-295).
+int take_group_setting(Socket& s, unsigned code, int value) {
+    if (code == XY_SIO_MULTIPOINT_LOOPBACK) {
+        s.group_filter.takes_local = value != 0;
+        return 0;
+    }
+    if (value < 0 || value > 255) return EINVAL;
+    abi::OptionBody body{XY_SOL, abi::kOptionScope, sizeof(int32_t), 0, {}};
+    memcpy(body.value, &value, sizeof(int32_t));
+    return s.attachment->tell(abi::Op::kSetOption, s.id, body);
+}
+
+// What the daemon has taken, the filter has too.
+int add_source(Socket& s, const void* value, socklen_t length) {
+    if (length < static_cast<socklen_t>(sizeof(sockaddr_in))) return EINVAL;
+    abi::OptionBody body{XY_SOL, XY_OPT_SOURCE, sizeof(sockaddr_storage), 0, {}};
+    memcpy(body.value, value, std::min<size_t>(length, sizeof(sockaddr_storage)));
+    if (const int error = s.attachment->tell(abi::Op::kSetOption, s.id, body)) return error;
+    if (s.family == AF_INET)
+        s.group_filter.add_source(body.value + offsetof(sockaddr_in, sin_addr), sizeof(in_addr));
+    else
+        s.group_filter.add_source(body.value + offsetof(sockaddr_in6, sin6_addr), sizeof(in6_addr));
+    return 0;
+}
+
 }  // namespace
 
 int set_option(Socket& s, int level, int name, const void* value, socklen_t length) {
@@ -134,6 +167,7 @@ int set_option(Socket& s, int level, int name, const void* value, socklen_t leng
         if (name == SO_RCVTIMEO) return result_of(set_timeout(value, length, s.receive_timeout_ns));
         if (name == SO_SNDTIMEO) return result_of(set_timeout(value, length, s.send_timeout_ns));
     }
+    if (level == XY_SOL && name == XY_OPT_SOURCE && is_group(s)) return result_of(add_source(s, value, length));
     abi::OptionBody body{level, name, static_cast<uint32_t>(length), 0, {}};
     if (length > sizeof body.value) return result_of(EINVAL);
     memcpy(body.value, value, length);
@@ -167,6 +201,7 @@ int control(Socket& s, unsigned code, const IoctlBuffers& b) {
         case XY_SIO_MULTIPOINT_LOOPBACK:
         case XY_SIO_MULTICAST_SCOPE:
             if (b.in == nullptr || b.in_bytes < sizeof(int)) return result_of(EFAULT);
+            if (is_group(s)) return result_of(take_group_setting(s, code, int_at(b.in)));
             return result_of(s.protocol == XY_PROTO_TREE ? EINVAL : EOPNOTSUPP);
         default:
             return result_of(EOPNOTSUPP);

@@ -83,7 +83,8 @@ int Receiver::open_image(Socket& s, uint32_t slot, Source& source) {
     closed_lost_bytes_ += source.reader.lost_bytes();
     closed_lost_gaps_ += source.reader.lost_gaps();
     drop(source);
-    if (!source.reader.open(static_cast<Mapping&&>(image), reply, has_inbox_ ? nullptr : &s.engine->read_end)) {
+    if (!source.reader.open(static_cast<Mapping&&>(image), reply, has_inbox_ ? nullptr : &s.engine->read_end,
+                            is_group(s) ? &s.group_filter : nullptr)) {
         image.release();
         return EPROTO;
     }

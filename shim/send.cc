@@ -87,13 +87,35 @@ int wait_for_room(Socket& s, Wait& wait, size_t bytes) {
     return error;
 }
 
-int before_send(Socket& s) {
-    if (const int error = send_refusal(s)) return error;
+// A message's way: of a session's, nothing needs to be known.
+struct Way {
+    const sockaddr* to = nullptr;
+    socklen_t to_length = 0;
+    Destination destination{};
+};
+
+int before_send(Socket& s, Way& way, int flags) {
+    const bool has_address = is_group(s) && way.to != nullptr;
+    if (const int error = send_refusal(s, has_address)) return error;
     if (s.has_reservation.load(std::memory_order_relaxed)) return EALREADY;
+    if (is_group(s))
+        if (const int error = s.destinations.find(s, way.to, way.to_length, waits(s, flags), way.destination))
+            return error;
     if (!s.sender.is_open())
         if (const int error = prepare_log(s)) return error;
     if (++s.n_sends % kLookEverySends == 0 && s.attachment->look_for_death_sometimes()) return ENETDOWN;
     return 0;
+}
+
+// The same for a record that is written whole.
+int wait_for_reservation(Socket& s, Wait& wait, uint32_t bytes) {
+    const auto has_room = [](Socket& socket, uint64_t n) {
+        return send_refusal(socket) != 0 || socket.sender.reserve(static_cast<uint32_t>(n)) != nullptr;
+    };
+    s.is_send_blocked = true;
+    const int error = wait.until(has_room, bytes, nullptr);
+    s.is_send_blocked = false;
+    return error != 0 ? error : send_refusal(s);
 }
 
 // Message by message with room running short: written record by record, waiting in between.
@@ -110,8 +132,22 @@ int write_slowly(Socket& s, Scatter& from) {
     }
 }
 
+// One datagram: one record, or nothing.
+int write_datagram(Socket& s, Scatter& from, int flags, const Destination& to) {
+    constexpr uint32_t kPrefixBytes = sizeof(abi::GroupSend);
+    if (from.left() > to.max_bytes || from.left() + kPrefixBytes > s.sender.max_record_bytes()) return EMSGSIZE;
+    const abi::GroupSend prefix{to.index, 0};
+    if (s.sender.write_whole(&prefix, kPrefixBytes, from)) return 0;
+    if (!waits(s, flags)) return no_room(s);
+    Wait wait(s, abi::kWantWrite, s.send_timeout_ns);
+    if (const int error = wait_for_reservation(s, wait, kPrefixBytes + static_cast<uint32_t>(from.left())))
+        return error;
+    return s.sender.write_whole(&prefix, kPrefixBytes, from) ? 0 : EAGAIN;
+}
+
 // One message, or bytes of a stream, written and not published yet unless it had to wait. 0 or errno.
-int write_one(Socket& s, Scatter& from, int flags) {
+int write_one(Socket& s, Scatter& from, int flags, const Way& way) {
+    if (is_group(s)) return write_datagram(s, from, flags, way.destination);
     if (s.is_stream && from.left() == 0) return 0;
     if (!s.is_stream && from.left() > s.sender.max_message_bytes()) return EMSGSIZE;
     if (s.sender.write(from)) return 0;
@@ -124,7 +160,7 @@ int write_one(Socket& s, Scatter& from, int flags) {
 
 }  // namespace
 
-int send_refusal(const Socket& s) {
+int send_refusal(const Socket& s, bool has_address) {
     if ((s.shut.load(std::memory_order_relaxed) & kShutWrite) != 0) return ESHUTDOWN;
     if (s.is_branch) return phase_of(s) == abi::Phase::kJoined && end_of(s) < 0 ? EOPNOTSUPP : ENOTCONN;
     const abi::EngineSocket& e = *s.engine;
@@ -135,7 +171,7 @@ int send_refusal(const Socket& s) {
         const int error = e.close_error.load(std::memory_order_relaxed);
         return error > 0 ? error : ESHUTDOWN;
     }
-    if (e.leaves.load(std::memory_order_relaxed) == 0) return ENOTCONN;
+    if (!has_address && e.leaves.load(std::memory_order_relaxed) == 0) return ENOTCONN;
     return e.direction.load(std::memory_order_relaxed) == XY_RECEIVER_ONLY ? EOPNOTSUPP : 0;
 }
 
@@ -164,15 +200,16 @@ int prepare_log(Socket& s) {
     return error;
 }
 
-ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags) {
+ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags, const sockaddr* to, socklen_t to_length) {
     if ((flags & ~kSendFlags) != 0) return result_of(EOPNOTSUPP);
     Sending sending(fd, (flags & XY_MSG_DONTWAIT) == 0);
     if (sending.error() != 0) return result_of(sending.error());
     Socket& s = *sending.socket();
-    if (const int error = before_send(s)) return result_of(error);
+    Way way{to, to_length};
+    if (const int error = before_send(s, way, flags)) return result_of(error);
     Scatter from(parts, n_parts);
     const size_t all = from.left();
-    const int error = write_one(s, from, flags);
+    const int error = write_one(s, from, flags, way);
     const size_t sent = all - from.left();
     if (error != 0 && (!s.is_stream || sent == 0)) return result_of(error);
     if (s.sender.has_unpublished()) publish_writes(s);
@@ -187,7 +224,8 @@ int send_batch(int fd, xy_msg* messages, unsigned count, int flags) {
     Sending sending(fd, (flags & XY_MSG_DONTWAIT) == 0);
     if (sending.error() != 0) return result_of(sending.error());
     Socket& s = *sending.socket();
-    if (const int error = before_send(s)) return result_of(error);
+    Way way;
+    if (const int error = before_send(s, way, flags)) return result_of(error);
     const size_t stride = messages->size;
     unsigned n_sent = 0;
     int error = 0;
@@ -195,7 +233,7 @@ int send_batch(int fd, xy_msg* messages, unsigned count, int flags) {
         auto& m = *reinterpret_cast<xy_msg*>(reinterpret_cast<char*>(messages) + n_sent * stride);
         const iovec part{m.buf, m.len};
         Scatter from(&part, 1);
-        error = m.buf == nullptr && m.len != 0 ? EFAULT : write_one(s, from, flags);
+        error = m.buf == nullptr && m.len != 0 ? EFAULT : write_one(s, from, flags, way);
         m.received = m.len - from.left();
         if (error != 0 && (!s.is_stream || m.received == 0)) break;
         has_room = from.left() == 0;
@@ -209,27 +247,25 @@ int reserve_span(int fd, size_t bytes, xy_span& out) {
     Sending sending(fd, true);
     if (sending.error() != 0) return result_of(sending.error());
     Socket& s = *sending.socket();
-    if (const int error = before_send(s)) return result_of(error);
-    if (bytes > s.sender.max_record_bytes()) return result_of(EMSGSIZE);
-    const auto length = static_cast<uint32_t>(bytes);
+    Way way;
+    if (const int error = before_send(s, way, 0)) return result_of(error);
+    const uint32_t prefix_bytes = is_group(s) ? sizeof(abi::GroupSend) : 0;
+    if (bytes + prefix_bytes > s.sender.max_record_bytes() || (is_group(s) && bytes > way.destination.max_bytes))
+        return result_of(EMSGSIZE);
+    const auto length = static_cast<uint32_t>(bytes) + prefix_bytes;
     char* room = s.sender.reserve(length);
     if (room == nullptr && !waits(s, 0)) return result_of(no_room(s));
     if (room == nullptr) {
         Wait wait(s, abi::kWantWrite, s.send_timeout_ns);
-        const auto has_room = [](Socket& socket, uint64_t n) {
-            return send_refusal(socket) != 0 || socket.sender.reserve(static_cast<uint32_t>(n)) != nullptr;
-        };
-        s.is_send_blocked = true;
-        int error = wait.until(has_room, length, nullptr);
-        s.is_send_blocked = false;
-        if (error == 0) error = send_refusal(s);
-        if (error != 0) return result_of(error);
+        if (const int error = wait_for_reservation(s, wait, length)) return result_of(error);
         room = s.sender.reserve(length);
     }
     s.has_reservation = true;
-    s.reserved_bytes = length;
+    s.reserved_bytes = static_cast<uint32_t>(bytes);
+    const abi::GroupSend prefix{way.destination.index, 0};
+    if (prefix_bytes != 0) memcpy(room, &prefix, prefix_bytes);
     out = {};
-    out.data = room;
+    out.data = room + prefix_bytes;
     out.len = bytes;
     out.cookie = ++s.reservation;
     out.flags = XY_MSG_BEGIN | XY_MSG_END;
@@ -244,7 +280,7 @@ int commit_span(int fd, const xy_span& span, size_t bytes) {
     s.has_reservation = false;
     if (bytes == 0) return 0;
     if (const int error = send_refusal(s)) return result_of(error);
-    s.sender.commit_reserved(static_cast<uint32_t>(bytes));
+    s.sender.commit_reserved(static_cast<uint32_t>(bytes + (is_group(s) ? sizeof(abi::GroupSend) : 0)));
     publish_writes(s);
     note_sent(s, 1);
     return 0;

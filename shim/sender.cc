@@ -115,7 +115,22 @@ char* Sender::reserve(uint32_t bytes) {
     return cell(cell_of(reserved_)) + offset_of(reserved_) + kRecordHeaderBytes;
 }
 
+bool Sender::write_whole(const void* prefix, uint32_t prefix_bytes, Scatter& from) {
+    const auto bytes = static_cast<uint32_t>(from.left());
+    char* room = reserve(prefix_bytes + bytes);
+    if (room == nullptr) return false;
+    memcpy(room, prefix, prefix_bytes);
+    if (bytes != 0) from.get(room + prefix_bytes, bytes);
+    finish_reserved(prefix_bytes + bytes);
+    return true;
+}
+
 void Sender::commit_reserved(uint32_t bytes) {
+    finish_reserved(bytes);
+    commit();
+}
+
+void Sender::finish_reserved(uint32_t bytes) {
     if (reserved_ != position_) close_cell(offset_of(position_));
     char* record = cell(cell_of(position_)) + offset_of(position_);
     const uint32_t total = record_bytes(bytes);
@@ -123,7 +138,6 @@ void Sender::commit_reserved(uint32_t bytes) {
     const abi::RecordHeader header{bytes, abi::kRecordMessage, abi::kRecordBegin | abi::kRecordEnd, 0};
     memcpy(record, &header, sizeof header);
     pass(total);
-    commit();
 }
 
 bool Sender::has_quarter_free() const {

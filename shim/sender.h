@@ -39,6 +39,9 @@ class Sender {
     }
     bool has_unpublished() const { return position_ != committed_; }
 
+    /// Writes `prefix` and the whole of `from` as one record, which never spans cells, if there is room below the
+    /// limit; not committed yet. At most max_record_bytes together.
+    bool write_whole(const void* prefix, uint32_t prefix_bytes, Scatter& from);
     /// Room for one record of `bytes` payload bytes. Null: no room now.
     char* reserve(uint32_t bytes);
     void commit_reserved(uint32_t bytes);
@@ -71,6 +74,7 @@ class Sender {
     abi::Position start_for(size_t bytes) const;
     abi::Position end_of(size_t bytes) const;
     void close_cell(uint32_t used);
+    void finish_reserved(uint32_t bytes);
     void pass(uint32_t bytes);
     bool write_records(Scatter& from, bool begins, bool is_certain, abi::Position limit);
     void write_record(Scatter& from, uint32_t bytes, uint8_t flags);

@@ -111,6 +111,7 @@ void tear_down(Socket& s) {
                s.linger_s.load(std::memory_order_relaxed) == 0 ? abi::CloseHow::kAbortive : abi::CloseHow::kGraceful);
     s.receiver.close();
     s.sender.close();
+    s.destinations.close();
     let_go(s.attachment);
     s.attachment = nullptr;
 }
@@ -177,6 +178,8 @@ Socket* adopt(Attachment* attachment, uint32_t id, int fd, const Socket* like) {
     s->is_join_pending = false, s->callee_data = nullptr, s->join_branch = -1;
     s->has_reservation = s->is_send_blocked = s->blocks_in_receive = false;
     s->n_sends = 0, s->sent_messages = 0;
+    s->group_name = {};
+    s->group_filter.reset();
     s->is_nonblocking = like != nullptr && like->is_nonblocking;
     s->receive_timeout_ns = like != nullptr ? like->receive_timeout_ns.load() : -1;
     s->send_timeout_ns = like != nullptr ? like->send_timeout_ns.load() : -1;

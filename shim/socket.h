@@ -12,7 +12,9 @@
 #include <cstdint>
 
 #include "shim/attachment.h"
+#include "shim/destinations.h"
 #include "shim/events.h"
+#include "shim/group_filter.h"
 #include "shim/notifier.h"
 #include "shim/receiver.h"
 #include "shim/sender.h"
@@ -58,11 +60,16 @@ struct Socket {
     xy_data* callee_data = nullptr;  // the application's; filled when the join is decided
     int join_branch = -1;            // c_root: descriptor of the leaf
 
+    // GROUP.
+    abi::AddressBody group_name{};  // that was joined
+    GroupFilter group_filter;
+
     Events events;
     Notifier notifier;
 
     alignas(64) Mutex send_mutex;
     Sender sender;
+    Destinations destinations;
     std::atomic<bool> has_reservation{false};
     uint32_t reserved_bytes = 0;
     uint64_t reservation = 0;  // cookie of the open one
@@ -152,6 +159,7 @@ inline abi::Phase phase_of(const Socket& s) {
     return static_cast<abi::Phase>(s.engine->phase.load(std::memory_order_acquire));
 }
 
+inline bool is_group(const Socket& s) { return s.protocol == XY_PROTO_GROUP; }
 inline bool is_root(const Socket& s) { return (s.roles & XY_C_ROOT) != 0; }
 
 /// With the send mutex held.

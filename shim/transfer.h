@@ -7,7 +7,8 @@
 
 namespace xylem::shim {
 
-ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags);
+/// `to`: where a datagram goes; null, and for the other protocols: to the session.
+ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags, const sockaddr* to, socklen_t to_length);
 int send_batch(int fd, xy_msg* messages, unsigned count, int flags);
 int reserve_span(int fd, size_t bytes, xy_span& out);
 int commit_span(int fd, const xy_span& span, size_t bytes);
@@ -23,8 +24,8 @@ int borrow_span(int fd, xy_span& out);
 int release_span(int fd, const xy_span& span);
 
 struct Socket;
-/// Why a send would be refused now, apart from room; 0: it would not.
-int send_refusal(const Socket& s);
+/// Why a send would be refused now, apart from room; 0: it would not. `has_address`: a datagram that needs no session.
+int send_refusal(const Socket& s, bool has_address = false);
 /// Makes the log if there is none yet. 0 or errno. With the send mutex held.
 int prepare_log(Socket& s);
 /// Whether a receive would not block: something is there, or the end, or an error.

@@ -41,6 +41,30 @@ bool is_any_address(const abi::AddressBody& a) {
     return memcmp(&in6(a).sin6_addr, &in6addr_any, sizeof in6addr_any) == 0;
 }
 
+bool is_multicast_address(const abi::AddressBody& a) {
+    if (a.address.ss_family == AF_INET) return IN_MULTICAST(ntohl(in4(a).sin_addr.s_addr));
+    return IN6_IS_ADDR_MULTICAST(&in6(a).sin6_addr);
+}
+
+void sender_to(const abi::GroupReceived& from, abi::AddressBody& out) {
+    if (from.family == AF_INET) {
+        sockaddr_in in{};
+        in.sin_family = AF_INET;
+        in.sin_port = htons(from.port);
+        memcpy(&in.sin_addr, from.address, sizeof in.sin_addr);
+        memcpy(&out.address, &in, sizeof in);
+        out.length = sizeof in;
+    } else {
+        sockaddr_in6 in{};
+        in.sin6_family = AF_INET6;
+        in.sin6_port = htons(from.port);
+        memcpy(&in.sin6_addr, from.address, sizeof in.sin6_addr);
+        in.sin6_scope_id = from.ifindex;
+        memcpy(&out.address, &in, sizeof in);
+        out.length = sizeof in;
+    }
+}
+
 uint16_t port_of(const abi::AddressBody& a) {
     return ntohs(a.address.ss_family == AF_INET ? in4(a).sin_port : in6(a).sin6_port);
 }

@@ -347,7 +347,8 @@ TEST_P(RandomImages, AreReadWithoutHarm) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RandomImages,
-                         testing::Values(0U, uint32_t{abi::kImageReliable}, abi::kImageReliable | abi::kImageStream));
+                         testing::Values(0U, uint32_t{abi::kImageReliable}, abi::kImageReliable | abi::kImageStream,
+                                         uint32_t{abi::kImageGroup}));
 
 }  // namespace
 }  // namespace xylem::test
