@@ -204,14 +204,15 @@ def read_status(process):
 class Lab:
     """scripts/lab with a name and a directory of its own."""
 
-    def __init__(self, hosts=1, port="af_xdp", loss=0):
+    def __init__(self, hosts=1, port="af_xdp", loss=0, bare=0, snooping=False):
         need_root()
         self.directory = Directory()
         self.name = f"t{os.getpid()}"
         self.env = {"XYLEM_LAB_DIR": str(self.directory.path)}
         self.hosts = hosts
         try:
-            self._lab("up", "--build-dir", BUILD, "--hosts", hosts, "--port", port, "--loss", loss)
+            self._lab("up", "--build-dir", BUILD, "--hosts", hosts, "--port", port, "--loss", loss, "--bare", bare,
+                      *(["--snooping"] if snooping else []))
         except BaseException:
             self.__exit__()
             raise
@@ -221,6 +222,11 @@ class Lab:
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         assert done.returncode == 0, f"lab {command}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def on_bridge(self, *argv):
+        """What a command in the bridge's namespace prints."""
+        return subprocess.run(["ip", "netns", "exec", f"xy-{self.name}-br", *argv], check=True, text=True, timeout=20,
+                              capture_output=True).stdout
 
     def namespace(self, host):
         return f"xy-{self.name}-{host}"
