@@ -105,6 +105,7 @@ int shut_down(Socket& s, int how) {
 int send_disconnect(Socket& s, const xy_data* data) {
     abi::BlobBody body{};
     if (is_there(data)) {
+        if (s.protocol == XY_PROTO_GROUP) return result_of(ENOPROTOOPT);  // groups are connectionless (W-232)
         if (data->buf == nullptr || data->len > sizeof body.blob) return result_of(EFAULT);
         memcpy(body.blob, data->buf, data->len);
         body.bytes = static_cast<uint32_t>(data->len);
@@ -115,7 +116,18 @@ int send_disconnect(Socket& s, const xy_data* data) {
     return 0;
 }
 
+// Gracefully ended, and the application has not read up to the end: it has not learned of it.
+static bool is_end_ahead(Socket& s) {
+    const bool may_read = (s.shut.load(std::memory_order_relaxed) & kShutRead) == 0 &&
+                          s.engine->direction.load(std::memory_order_relaxed) != XY_SENDER_ONLY;
+    if (s.is_branch || !may_read || end_of(s) != 0) return false;
+    Lock lock(s.receive_mutex);
+    s.receiver.prepare(s);
+    return !s.receiver.is_at_end(s);
+}
+
 int receive_disconnect(Socket& s, xy_data* data) {
+    if (is_end_ahead(s)) return result_of(ENOTCONN);  // W-233
     abi::BlobBody body{};
     if (const int error = s.attachment->get(abi::Op::kRecvDisconnect, s.id, body)) return result_of(error);
     s.shut.fetch_or(kShutRead, std::memory_order_release);

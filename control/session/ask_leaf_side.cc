@@ -34,12 +34,14 @@ Reply Sessions::join(App& app, uint32_t id, const abi::JoinBody& body) {
     if (socket->role == Role::kHandle || (is_leaf && (socket->leaf || socket->has_ended))) return Reply(EISCONN);
     if (socket->group && socket->group->is_joined) return Reply(EISCONN);  // W-311
     if (socket->role == Role::kRoot && (socket->has_ended || socket->root->is_finishing)) return Reply(ESHUTDOWN);
-    if (Result<void> valid = check_qos(body.qos); !valid) return Reply(valid.error().code);
+    abi::JoinBody wish = body;
+    wish.qos = qos_of_direction(body.qos, direction_of(body.flags));
+    if (Result<void> valid = check_qos(wish.qos); !valid) return Reply(valid.error().code);
     if (socket->group) {
-        if (wants_guarantees(body.qos)) return Reply(EOPNOTSUPP);  // W-264, W-265
+        if (wants_guarantees(wish.qos)) return Reply(EOPNOTSUPP);  // W-264, W-265
         return groups_.join(*socket, *name, scope_id_of(body.name), direction_of(body.flags));
     }
-    return is_leaf ? ask(*socket, *name, body) : invite(*socket, *name, body);
+    return is_leaf ? ask(*socket, *name, wish) : invite(*socket, *name, wish);
 }
 
 Reply Sessions::join_result(App& app, uint32_t id) {

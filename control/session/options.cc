@@ -142,6 +142,13 @@ bool wants_guarantees(const abi::Qos& qos) {
     return qos.is_present != 0 && (is_guarantee(qos.sending.service_type) || is_guarantee(qos.receiving.service_type));
 }
 
+abi::Qos qos_of_direction(const abi::Qos& qos, uint32_t direction) {
+    abi::Qos wanted = qos;
+    if (direction == XY_RECEIVER_ONLY) wanted.sending = default_spec();
+    if (direction == XY_SENDER_ONLY) wanted.receiving = default_spec();
+    return wanted;
+}
+
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted) {
     abi::Qos merged = held;
     if (wanted.is_present == 0) return merged;

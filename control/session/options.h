@@ -36,6 +36,8 @@ abi::Qos default_qos();
 Result<void> check_qos(const abi::Qos& qos);
 /// More than best effort, in either direction.
 bool wants_guarantees(const abi::Qos& qos);
+/// What a join of that direction wants: nothing for the direction that it does not have (W-256, W-258).
+abi::Qos qos_of_direction(const abi::Qos& qos, uint32_t direction);
 /// `wanted` over `held`, direction by direction (W-262, W-263).
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted);
 
