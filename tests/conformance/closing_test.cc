@@ -52,18 +52,18 @@ struct Lingering : testing::Test {
     }
 };
 
-TEST_F(Lingering, DISABLED_W_170_WithoutLingerCloseDeliversInTheBackground) {
+TEST_F(Lingering, W_170_WithoutLingerCloseDeliversInTheBackground) {
     must(root.close(sender.s), "close");
     expect_all_arrived();
 }
 
-TEST_F(Lingering, DISABLED_W_170_LingerZeroIsAbortive) {
+TEST_F(Lingering, W_170_LingerZeroIsAbortive) {
     must(set_linger(root, sender.s, true, 0), "SO_LINGER");
     must(root.close(sender.s), "close");
     expect_reset();
 }
 
-TEST_F(Lingering, DISABLED_W_170_LingerWaitsUntilAllWasTaken) {
+TEST_F(Lingering, W_170_LingerWaitsUntilAllWasTaken) {
     must(set_linger(root, sender.s, true, kPatienceMs / 1000), "SO_LINGER");
     auto closing = root.start([s = sender.s] { return done(xy_close(s)); });
     EXPECT_TRUE(closing.is_waiting());
@@ -71,13 +71,13 @@ TEST_F(Lingering, DISABLED_W_170_LingerWaitsUntilAllWasTaken) {
     EXPECT_THAT(closing.result(), Returns(0));
 }
 
-TEST_F(Lingering, DISABLED_W_170_LingerThatIsOverIsAbortive) {
+TEST_F(Lingering, W_170_LingerThatIsOverIsAbortive) {
     must(set_linger(root, sender.s, true, 1), "SO_LINGER");
     must(root.close(sender.s), "close");
     expect_reset();
 }
 
-TEST_F(Lingering, DISABLED_W_171_NonblockingCloseThatWouldLingerDoesNothing) {
+TEST_F(Lingering, W_171_NonblockingCloseThatWouldLingerDoesNothing) {
     must(set_linger(root, sender.s, true, kPatienceMs / 1000), "SO_LINGER");
     must(root.set_nonblocking(sender.s, true), "FIONBIO");
     EXPECT_THAT(root.close(sender.s), Fails(EAGAIN));
