@@ -176,7 +176,7 @@ Engine* GroupWireTest::engine_ = nullptr;
 Peer* GroupWireTest::peer_ = nullptr;
 std::string GroupWireTest::runtime_dir_;
 
-constexpr size_t kDatagrams = 2000, kUnderWay = 200;
+constexpr size_t kDatagrams = 10'000, kUnderWay = 200;
 
 TEST_P(GroupWireTest, EveryDatagramReachesAKernelMemberAndTheOneHere) {
     const KernelSocket member(*peer_, group(), kGroupPort);
