@@ -132,7 +132,7 @@ Reply Groups::make_log(Socket& socket) {
     if (group.is_joined && !may_send(group.direction)) return Reply(EOPNOTSUPP);
     if (group.final != abi::kNoPosition) return Reply(ESHUTDOWN);
     if (group.targets.empty()) return Reply(ENOTCONN);
-    if (group.stream && group.stream->has_log) return Reply(EALREADY);
+    if (group.stream && group.stream->is_mapped) return Reply(EALREADY);
     if (!group.stream) {
         const engine::Geometry geometry{.cell_bytes = cell_bytes(socket), .cells_log2 = socket.options.log_cells_log2};
         Result<StreamRef> stream = StreamBox::add_datagrams(socket.slot, geometry);

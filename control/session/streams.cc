@@ -31,7 +31,7 @@ Reply Sessions::make_log(App& app, uint32_t id) {
     }
     StreamRef stream;
     if (const int code = stream_of(*socket, stream); code != 0) return Reply(code);
-    if (stream->has_log) return Reply(EALREADY);
+    if (stream->is_mapped) return Reply(EALREADY);
     Result<int> fd = engine_.make_log(stream->get());
     if (!fd) return Reply(fd.error().code);
     stream->has_log = true;

@@ -221,7 +221,8 @@ class Engine {
 
     // Sending.
     virtual Result<Stream*> add_stream(const StreamSpec&) = 0;
-    /// Makes the log (before that the stream has only a position, 0). The descriptor is borrowed until log_mapped.
+    /// Makes the log (before that the stream has only a position, 0). The descriptor is borrowed until log_mapped;
+    /// until then it is given again when asked again, since the app may have had no room for it. Then: EALREADY.
     virtual Result<int> make_log(Stream*) = 0;
     /// The application has mapped it: seals it, checks the seals, starts to pull.
     virtual Result<void> log_mapped(Stream*) = 0;

@@ -74,10 +74,12 @@ Result<Stream*> EngineImpl::add_stream(const StreamSpec& spec) {
 }
 
 Result<int> EngineImpl::make_log(Stream* stream) {
-    if (stream->log) return Error{EALREADY, "the log of this socket was made already"};
-    auto log = log::TxLog::create(stream->geometry);
-    if (!log) return log.error();
-    stream->log.emplace(std::move(*log));
+    if (stream->is_mapped) return Error{EALREADY, "the log of this socket was made already"};
+    if (!stream->log) {
+        auto log = log::TxLog::create(stream->geometry);
+        if (!log) return log.error();
+        stream->log.emplace(std::move(*log));
+    }
     return stream->log->fd();
 }
 

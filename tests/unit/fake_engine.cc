@@ -85,7 +85,7 @@ Result<Stream*> FakeEngine::add_stream(const StreamSpec& spec) {
 }
 
 Result<int> FakeEngine::make_log(Stream* stream) {
-    EXPECT_FALSE(stream->has_log);
+    EXPECT_FALSE(stream->is_mapped);
     stream->has_log = true;
     return null_fd_;
 }

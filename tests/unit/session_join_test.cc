@@ -664,7 +664,10 @@ TEST_F(Join, ALogsSizeIsRoundedUpReadBackAndFixedByTheFirstJoin) {
     const auto log = body_in<abi::LogReply>(root.s().make_log(*root.app, s));
     EXPECT_EQ(log.cells_log2, 7U);
     EXPECT_EQ(log.max_message_bytes, (abi::Geometry{1408, 7}.max_message_bytes()));
+    EXPECT_EQ(root.s().make_log(*root.app, s).error, 0) << "an application without a descriptor left asks again";
+    EXPECT_EQ(root.s().log_mapped(*root.app, s).error, 0);
     EXPECT_EQ(root.s().make_log(*root.app, s).error, EALREADY);
+    EXPECT_EQ(root.s().log_mapped(*root.app, s).error, EINVAL);
 }
 
 TEST_F(Join, TheCellFollowsThePathsMtu) {
