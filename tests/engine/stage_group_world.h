@@ -53,6 +53,7 @@ class StageGroupTest : public testing::Test {
     };
 
     void SetUp() override {
+        std::printf("seed %u\n", seed_);
         stream_.geometry = kGroupGeometry;
         stream_.is_reliable = false;
         stream_.datagrams = std::make_unique<stage::GroupSender>();
@@ -135,7 +136,8 @@ class StageGroupTest : public testing::Test {
         return n;
     }
 
-    std::mt19937_64 random_{std::random_device{}()};
+    const unsigned seed_ = std::random_device{}();
+    std::mt19937_64 random_{seed_};
     uint64_t now_ = 0;
     dpdk::MbufPool pool_ = make_pool(1023);
     Wire unused_{random_, now_, pool_.get()};
