@@ -15,6 +15,7 @@ constexpr unsigned kEtherType = 12, kIp = 14;
 constexpr unsigned kV4Fragment = kIp + 6, kV4Protocol = kIp + 9, kV4Destination = kIp + 16, kV4UdpPort = kIp + 22;
 constexpr unsigned kV6NextHeader = kIp + 6, kV6Destination = kIp + 24, kV6UdpPort = kIp + 42;
 constexpr uint32_t kWholeFrame = 0x40000;
+constexpr uint32_t kPortCell = 4;  // the words of the address lie in 0 to 3
 
 /// Classic jumps are forward and 8 bits wide, so a failed test jumps over the few instructions up to the next test, and
 /// every refusal returns on the spot.
@@ -33,16 +34,22 @@ class Program {
     void skip_unless(uint32_t value, size_t n_instructions) {
         add(BPF_JMP | BPF_JEQ | BPF_K, 0, static_cast<uint8_t>(n_instructions), value);
     }
-    /// Appends what a joined group needs: all words of the address, then the port.
-    void give_if_group(uint32_t destination_off, uint32_t port_off, const Endpoint& group) {
-        const size_t n_words = group.ip.is_v4() ? 1 : 4;
-        for (size_t i = 0; i < n_words; ++i) {
+    /// Keeps a word of the frame in a cell of the program's own memory: what many tests look at is fetched once, which
+    /// is what most of a program's room in the kernel would go to.
+    void keep(uint16_t width, uint32_t offset, uint32_t cell) {
+        load(width, offset);
+        add(BPF_ST, 0, 0, cell);
+    }
+    /// Appends what a joined group needs: all kept words of the address, then the kept port.
+    void give_if_group(const Endpoint& group) {
+        const uint32_t n_words = group.ip.is_v4() ? 1 : 4;
+        for (uint32_t i = 0; i < n_words; ++i) {
             uint32_t word_be;
             std::memcpy(&word_be, group.ip.bytes.data() + 4 * i, sizeof word_be);
-            load(BPF_W, destination_off + static_cast<uint32_t>(4 * i));
+            add(BPF_LD | BPF_MEM, 0, 0, i);
             skip_unless(ntohl(word_be), 2 * (n_words - i - 1) + 3);
         }
-        load(BPF_H, port_off);
+        add(BPF_LD | BPF_MEM, 0, 0, kPortCell);
         skip_unless(group.port, 1);
         give(kWholeFrame);
     }
@@ -60,8 +67,11 @@ void give_ours(Program& program, uint32_t destination_off, uint32_t port_off, ui
     program.load(BPF_H, port_off);
     program.skip_unless(data_udp_port, 1);
     program.give(kWholeFrame);
+    program.keep(BPF_H, port_off, kPortCell);
+    for (uint32_t i = 0; i < (family == IpAddress::kV4 ? 1 : 4); ++i)
+        program.keep(BPF_W, destination_off + 4 * i, i);
     for (const Endpoint& group : groups)
-        if (group.ip.family == family) program.give_if_group(destination_off, port_off, group);
+        if (group.ip.family == family) program.give_if_group(group);
     program.give(0);
 }
 
