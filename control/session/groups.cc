@@ -184,6 +184,14 @@ void Groups::close(Socket& socket, bool is_abortive) {
     lingering_[group->stream->get()] = group;
 }
 
+bool Groups::has_sent_all(const Socket& socket) const {
+    const GroupSocket& group = *socket.group;
+    if (!group.stream || !group.stream->is_mapped) return true;
+    engine::Stream* stream = group.stream->get();
+    const engine::Position end = group.final != abi::kNoPosition ? group.final : engine_.committed(stream);
+    return engine_.counters(stream).cursor >= end;
+}
+
 bool Groups::stream_finished(engine::Stream* stream) { return lingering_.erase(stream) != 0; }
 
 void Groups::tick(uint64_t now_ms) {

@@ -72,6 +72,8 @@ class Groups {
     Reply get_image(Socket& socket);
     Reply shutdown(Socket& socket, int how);
     void close(Socket& socket, bool is_abortive);
+    /// Everything that was committed has gone out.
+    bool has_sent_all(const Socket& socket) const;
 
     /// Of the options that GROUP has alone. Nothing: not one of them.
     std::optional<Reply> set_option(Socket& socket, const abi::OptionBody& body);

@@ -30,12 +30,14 @@ bool Sessions::is_delivered(const LeafEdge& edge) const {
 
 bool Sessions::is_delivered(const Socket& socket) const {
     if (socket.root) return is_delivered(*socket.root);
+    if (socket.group) return groups_.has_sent_all(socket);
     return !socket.leaf || is_delivered(*socket.leaf);
 }
 
 void Sessions::begin_linger(Socket& socket) {
     if (!socket.is_lingering) {
         if (socket.root && !socket.root->is_finishing) shut_root(socket, {});
+        if (socket.group) (void)groups_.shutdown(socket, SHUT_RDWR);
         if (is_joined(socket)) {
             shut_receive(socket);
             if (may_send(socket.leaf->direction)) shut_leaf(socket, false, {});

@@ -343,6 +343,23 @@ TEST_F(GroupTest, WhatWasSentBeforeTheCloseStillGoesOut) {
     EXPECT_TRUE(w.a.network.watches.empty());
 }
 
+TEST_F(GroupTest, ACloseThatLingersWaitsForTheLastDatagram_W170) {
+    const uint32_t s = open(app);
+    ASSERT_EQ(join(s), 0);
+    commit(s, abi::position(2, 0));
+    stream(s)->held_at = abi::position(1, 0);
+    const auto close_as = [&](abi::CloseHow how) {
+        return app.s().close(*app.app, s, {.how = static_cast<uint32_t>(how), .reserved_zero = 0}).error;
+    };
+    EXPECT_EQ(close_as(abi::CloseHow::kAsk), EAGAIN);
+    EXPECT_EQ(close_as(abi::CloseHow::kLinger), 0);
+    w.pass(200);
+    EXPECT_EQ(app.facts(s).has_delivered, 0U);
+    stream(s)->held_at = abi::kNoPosition;
+    w.pass(200);
+    EXPECT_EQ(app.facts(s).has_delivered, 1U);
+}
+
 TEST_F(GroupTest, WhatCannotGoOutIsGivenUp) {
     const uint32_t s = open(app);
     ASSERT_EQ(join(s), 0);
