@@ -42,7 +42,9 @@ constexpr Kind kKinds[] = {
     {XY_PROTO_TREE, SOCK_RDM, "tree/rdm"},
     {XY_PROTO_TREE, SOCK_STREAM, "tree/stream"},
     {XY_PROTO_TREE, SOCK_DGRAM, "tree/dgram"},
+    {XY_PROTO_GROUP, SOCK_DGRAM, "group/dgram"},
 };
+constexpr uint32_t kDatagram4 = 1500 - 20 - 8, kDatagram6 = 1500 - 40 - 8;  // unfragmented, at an Ethernet's usual MTU
 constexpr int kFamilies[] = {AF_INET, AF_INET6};
 constexpr uint32_t kTreeCapabilities = XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT |
                                        XY_CAP_ROOTED_CONTROL | XY_CAP_ROOTED_DATA | XY_CAP_QOS | XY_CAP_LEAF_TO_ROOT;
@@ -113,8 +115,9 @@ int list_protocols(xy_protocol* out, unsigned count) {
             entry.protocol = kind.protocol;
             entry.type = kind.type;
             entry.family = family;
-            entry.capabilities = kTreeCapabilities;
+            entry.capabilities = kind.protocol == XY_PROTO_GROUP ? uint32_t{XY_CAP_MULTIPOINT} : kTreeCapabilities;
             if (kind.type != SOCK_STREAM) entry.max_message = static_cast<uint32_t>(geometry.max_message_bytes());
+            if (kind.protocol == XY_PROTO_GROUP) entry.max_message = family == AF_INET ? kDatagram4 : kDatagram6;
             snprintf(entry.name, sizeof entry.name, "%s%s", kind.name, family == AF_INET6 ? "/ipv6" : "");
             if (n < count) copy_out(entry, reinterpret_cast<char*>(out) + n * static_cast<size_t>(stride), stride);
             ++n;

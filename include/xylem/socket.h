@@ -129,7 +129,7 @@ struct xy_protocol {
     int32_t type;          /* SOCK_DGRAM, SOCK_RDM, SOCK_STREAM */
     int32_t family;        /* AF_INET, AF_INET6 */
     uint32_t capabilities; /* XY_CAP_* */
-    uint32_t max_message;  /* bytes at the default log size; 0: a stream, no boundaries */
+    uint32_t max_message;  /* bytes at the default log size (GROUP: at MTU 1500); 0: a stream, no boundaries */
     char name[32];
 };
 

@@ -687,9 +687,24 @@ TEST_F(ShimLifetime, StatusAndProtocolsFillWhatFits) {
     EXPECT_EQ(xy_status(nullptr, 0), 15);
     EXPECT_EQ(xy_status(json, 4), 15);
     EXPECT_EQ(std::string(json), "{\"sexxx");
-    EXPECT_EQ(xy_enum_protocols(entries, 2), 6);
+    EXPECT_EQ(xy_enum_protocols(entries, 2), 8);
     EXPECT_EQ(entries[1].type, SOCK_STREAM);
     EXPECT_NE(entries[0].capabilities & XY_CAP_MULTIPOINT, 0U);
+}
+
+TEST(Protocols, AGroupHasNoRootedPlaneAndCarriesNoData_W001_W002_W003) {
+    xy_protocol entries[64]{};
+    entries[0].size = sizeof entries[0];
+    const int n = xy_enum_protocols(entries, 64);
+    int n_groups = 0;
+    for (int i = 0; i < n; ++i) {
+        if (entries[i].protocol != XY_PROTO_GROUP) continue;
+        ++n_groups;
+        EXPECT_EQ(entries[i].type, SOCK_DGRAM);
+        EXPECT_EQ(entries[i].capabilities, static_cast<uint32_t>(XY_CAP_MULTIPOINT));
+        EXPECT_EQ(entries[i].max_message, entries[i].family == AF_INET ? 1472U : 1452U);
+    }
+    EXPECT_EQ(n_groups, 2);
 }
 
 }  // namespace
