@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
@@ -16,9 +17,12 @@ namespace {
 
 constexpr int64_t kNeighbourNs = 500'000'000;  // a neighbour on the same link answers within one or two
 
+// Without what may lie in an address and means nothing: padding, a flow label.
 sockaddr_in6 key_of(const abi::AddressBody& name) {
     sockaddr_in6 key{};
-    memcpy(&key, &name.address, name.address.ss_family == AF_INET ? sizeof(sockaddr_in) : sizeof key);
+    const size_t n = name.address.ss_family == AF_INET ? offsetof(sockaddr_in, sin_zero) : sizeof key;
+    memcpy(&key, &name.address, n);
+    if (name.address.ss_family == AF_INET6) key.sin6_flowinfo = 0;
     return key;
 }
 
