@@ -7,6 +7,8 @@
 //   recv                    -> got TEXT from ADDR:PORT
 //   quiet MS                -> nothing | got …
 //   exchange ID N MEMBERS own|others         -> a JSON object; every member of 0 … MEMBERS-1 sends N numbered datagrams
+//   join-events ADDR:PORT both|send|recv     -> events MASK error CODE, of a join with events selected
+//   events MS                                -> events MASK, what is recorded within that time
 //   iperf-send N            -> sent N, as iperf 2's client numbers its datagrams
 //   iperf-receive           -> got N missing M, up to the last datagram of an iperf 2 client
 //   close
@@ -50,6 +52,8 @@ class Socket {
     virtual int reuse() = 0;
     virtual int bind(const sockaddr* name, socklen_t length) = 0;
     virtual int join(const cli::SocketAddress& group, const std::string& direction) = 0;
+    virtual void select_events() { check(false, "events of a kernel's socket"); }
+    virtual xy_events await_events(unsigned, int) { return {}; }
     virtual ssize_t send(const void* bytes, size_t n, const cli::SocketAddress* to) = 0;
     virtual ssize_t receive(void* bytes, size_t n, cli::SocketAddress& from) = 0;
     virtual int name(cli::SocketAddress& out) = 0;
@@ -84,6 +88,25 @@ class XylemSocket : public Socket {
     int join(const cli::SocketAddress& group, const std::string& direction) override {
         const unsigned flags = direction == "send" ? XY_SENDER_ONLY : direction == "recv" ? XY_RECEIVER_ONLY : XY_BOTH;
         return xy_join_leaf(s_, group.get(), group.length, nullptr, nullptr, nullptr, nullptr, flags) == s_ ? 0 : -1;
+    }
+    void select_events() override {
+        constexpr unsigned kAll = XY_FD_READ | XY_FD_WRITE | XY_FD_CONNECT | XY_FD_CLOSE;
+        check(xy_event_select(s_, -1, kAll) == 0, "event_select");
+    }
+    /// Until one of `wanted` was recorded, or the time is over.
+    xy_events await_events(unsigned wanted, int timeout_ms) override {
+        xy_events all{};
+        const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+        while ((all.events & wanted) == 0 && Clock::now() < deadline) {
+            pollfd p{s_, POLLIN, 0};
+            ::poll(&p, 1, 10);
+            xy_events now{};
+            check(xy_enum_events(s_, -1, &now) == 0, "enum_events");
+            all.events |= now.events;
+            for (unsigned bit = 0; bit < XY_FD_MAX_EVENTS; ++bit)
+                if ((now.events >> bit & 1) != 0) all.error[bit] = now.error[bit];
+        }
+        return all;
     }
     ssize_t send(const void* bytes, size_t n, const cli::SocketAddress* to) override {
         // Blocking: the first datagram to a host waits for its neighbour entry.
@@ -414,6 +437,15 @@ void serve(const std::string& kind, std::unique_ptr<Socket>& socket, const std::
     if (command == "join") return join(*socket, words);
     if (command == "iperf-send") return words >> number, iperf_send(*socket, number);
     if (command == "iperf-receive") return iperf_receive(*socket);
+    if (command == "join-events") {
+        std::string direction;
+        words >> text >> direction;
+        socket->select_events();
+        check(socket->join(address_of(text), direction) == 0, "join {}", text);
+        const xy_events events = socket->await_events(XY_FD_CONNECT, 20000);
+        return say("events {} error {}", events.events, events.error[XY_FD_CONNECT_BIT]);
+    }
+    if (command == "events") return words >> number, say("events {}", socket->await_events(~0U, number).events);
     if (command == "recv") return receive_one(*socket, 20000);
     if (command == "quiet") return words >> number, receive_one(*socket, number);
     if (command == "sized") {

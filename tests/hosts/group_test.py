@@ -305,6 +305,29 @@ def who_wants_no_loopback_hears_nobody_of_this_host():
         off.expect("recv", "got again from 127.0.0.1:5001")
 
 
+def a_join_is_told_by_its_event_and_nothing_ends():
+    """W-091, W-136, W-168, W-259: FD_CONNECT with 0 although nobody else is there, FD_WRITE for who sends, no FD_CLOSE."""
+    read, write, connect, close = 1, 2, 16, 32
+    with Here() as here:
+        both, receives = here.member(), here.member()
+        both.expect(f"join-events {V4} both", f"events {write | connect} error 0")
+        receives.expect(f"join-events {V4} recv", f"events {connect} error 0")
+        both.expect("events 300", "events 0")
+        for member in (both, receives):
+            member.expect("close", "closed")
+        reader, other = here.member(), here.member()
+        reader.expect(f"join-events {V4} both", f"events {write | connect} error 0")
+        joined = other.ask(f"join {V4} send")
+        assert joined.startswith("joined "), joined
+        other.expect("send data", "sent 4")
+        reader.expect("events 20000", f"events {read}")
+        reader.expect("recv", f"got data from {joined.split()[1]}")
+        other.expect("close", "closed")
+        reader.expect("events 300", "events 0")
+        here.daemon.kill()
+        reader.expect("events 20000", f"events {close}")
+
+
 def the_longest_datagram_of_one_host():
     with Here() as here:
         one = here.member()
@@ -330,7 +353,7 @@ def a_killed_member_leaves_nothing():
 
 
 def main_on_one_host():
-    main(every_process_hears_every_datagram, who_wants_no_loopback_hears_nobody_of_this_host,
+    main(every_process_hears_every_datagram, a_join_is_told_by_its_event_and_nothing_ends, who_wants_no_loopback_hears_nobody_of_this_host,
          the_longest_datagram_of_one_host, a_killed_member_leaves_nothing)
 
 
