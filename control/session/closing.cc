@@ -76,7 +76,6 @@ Reply Sessions::send_disconnect(App& app, uint32_t id, const abi::BlobBody& body
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (body.bytes > abi::kMaxConnectData) return Reply(EFAULT);
     if (socket->group) {  // without a connection there is nothing to end, and no data to end it with (W-232)
-        if (!socket->group->is_joined) return Reply(ENOTCONN);
         return body.bytes != 0 ? Reply(ENOPROTOOPT) : groups_.shutdown(*socket, SHUT_WR);
     }
     const auto* first = reinterpret_cast<const std::byte*>(body.blob);

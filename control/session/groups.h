@@ -16,6 +16,20 @@
 
 namespace xylem::session {
 
+/// One of the destinations that an application may have at a time: each is watched, so all together are bounded.
+class DestinationShare {
+  public:
+    static constexpr unsigned kMaxPerApp = 1024;
+
+    explicit DestinationShare(std::shared_ptr<unsigned> n) : n_(std::move(n)) { ++*n_; }
+    ~DestinationShare() { --*n_; }
+    DestinationShare(const DestinationShare&) = delete;
+    DestinationShare& operator=(const DestinationShare&) = delete;
+
+  private:
+    std::shared_ptr<unsigned> n_;
+};
+
 /// Where a socket's datagrams go; its place in GroupSocket::targets is its index in the log.
 struct GroupTarget {
     Endpoint dest;
@@ -23,6 +37,7 @@ struct GroupTarget {
     engine::Path path;
     WatchRef watch;  // null: `local`
     uint32_t max_bytes = 0;
+    std::unique_ptr<DestinationShare> share;  // null: the group joined
 
     bool is_up() const { return at.port == engine::kLocalPort || path.is_up; }
 };

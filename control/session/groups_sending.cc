@@ -33,6 +33,9 @@ Result<uint32_t> Groups::add_target(Socket& socket, const Endpoint& dest, int if
     for (uint32_t i = 0; i < group.targets.size(); ++i)
         if (group.targets[i] && group.targets[i]->dest == dest) return i;
     if (group.targets.size() >= abi::kMaxDestinations) return Error{ENOBUFS, "the socket has too many destinations"};
+    const std::shared_ptr<unsigned>& n_of_app = socket.app.n_destinations;
+    if (*n_of_app >= DestinationShare::kMaxPerApp)
+        return Error{ENOBUFS, "the sockets of the application have too many destinations"};
     const int chosen = group.is_joined ? group.at.ifindex : group.ifindex;
     const bool follows_socket = dest.ip.is_multicast() && ifindex == 0;
     Result<GroupPort> at = follows_socket && group.is_joined
@@ -46,6 +49,7 @@ Result<uint32_t> Groups::add_target(Socket& socket, const Endpoint& dest, int if
     }
     Result<std::unique_ptr<GroupTarget>> target = make_target(socket.group, dest, *at);
     if (!target) return target.error();
+    (*target)->share = std::make_unique<DestinationShare>(n_of_app);
     if (group.targets.empty()) group.targets.resize(1);
     group.targets.push_back(std::move(*target));
     const auto index = static_cast<uint32_t>(group.targets.size() - 1);

@@ -36,6 +36,7 @@ struct App {
     uint32_t uid = 0;
     int pid = 0;
     std::map<uint32_t, std::unique_ptr<Socket>> sockets;
+    std::shared_ptr<unsigned> n_destinations = std::make_shared<unsigned>(0);  // of its GROUP sockets
 };
 using AppRef = std::shared_ptr<App>;
 

@@ -304,6 +304,24 @@ TEST_F(GroupTest, DestinationsEndAndBadOnesAreRefused) {
     EXPECT_EQ(app.s().destination(*app.app, 4000, address_body(ip(kGroup), 1)).error, ENOTSOCK);
 }
 
+TEST_F(GroupTest, AnApplicationWatchesSoManyDestinationsAndNoMore) {
+    std::vector<uint32_t> sockets;
+    unsigned n = 0;
+    int error = 0;
+    while (error == 0) {
+        sockets.push_back(open(app));
+        for (uint16_t i = 1; i < abi::kMaxDestinations && error == 0; ++i, ++n)
+            error = destination(sockets.back(), kGroup, i).error;
+    }
+    EXPECT_EQ(error, ENOBUFS);
+    EXPECT_EQ(n, 1025U);
+    EXPECT_EQ(w.a.network.watches.size(), 1024U);
+    const uint32_t s = open(other);
+    EXPECT_EQ(other.s().destination(*other.app, s, address_body(ip(kGroup), 1)).error, 0) << "others are not concerned";
+    app.close(sockets[0]);
+    EXPECT_EQ(destination(sockets.back(), kGroup, 60).error, 0);
+}
+
 TEST_F(GroupTest, AShorterPathIsToldToWhoAsks) {
     const uint32_t s = open(app);
     ASSERT_EQ(join(s), 0);
@@ -400,6 +418,7 @@ TEST_F(GroupTest, DisconnectDataMeanNothingHere_W232) {
     const uint32_t s = open(app);
     abi::BlobBody none{}, some{.bytes = 2, .reserved_zero = 0, .blob = {1, 2}};
     EXPECT_EQ(app.s().send_disconnect(*app.app, s, none).error, ENOTCONN);
+    EXPECT_EQ(app.s().send_disconnect(*app.app, s, some).error, ENOPROTOOPT);
     ASSERT_EQ(join(s), 0);
     EXPECT_EQ(app.s().send_disconnect(*app.app, s, some).error, ENOPROTOOPT);
     EXPECT_EQ(app.s().send_disconnect(*app.app, s, none).error, 0);
