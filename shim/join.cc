@@ -89,8 +89,9 @@ Socket* adopt_branch(Socket& root, const abi::SocketReply& reply, int fd) {
 int ask_to_join(Socket& s, const JoinArguments& a, const abi::JoinBody& body, abi::SocketReply& reply, ReplyFds& fds) {
     Lock lock(s.control_mutex);
     if (is_join_under_way(s)) return EALREADY;
-    s.joins_before = connects_of(s);
+    const uint32_t before = connects_of(s);
     if (const int error = s.attachment->ask(abi::Op::kJoin, s.id, body, reply, &fds)) return error;
+    s.joins_before = before;  // not earlier: a join that did not start leaves the last one decided
     s.callee_data = is_group(s) ? nullptr : a.callee_data;
     if (is_group(s)) s.group_name = body.name;
     s.join_branch = -1;

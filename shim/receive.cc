@@ -19,7 +19,6 @@ class Receiving {
     Receiving(int fd, int flags) : socket_(find_socket(fd)) {
         if (socket_ == nullptr) return;
         Socket& s = *socket_;
-        has_events_ = reenable(s, XY_FD_READ);
         s.receive_mutex.lock();
         if (s.is_closing.load(std::memory_order_relaxed) || s.descriptor.load(std::memory_order_relaxed) != fd) {
             s.receive_mutex.unlock();
@@ -32,18 +31,20 @@ class Receiving {
         if (socket_ == nullptr) return;
         Socket& s = *socket_;
         const uint32_t mask = s.events.mask.load(std::memory_order_relaxed);
-        // The last message of a session that is over may have been taken just now.
-        const bool may_close = (mask & XY_FD_CLOSE) != 0 && s.engine->has_ended.load(std::memory_order_relaxed) != 0;
-        if (mask == 0 || !(is_empty_ || has_events_ || may_close)) {
+        if (mask == 0) {
             s.receive_mutex.unlock();
             return;
         }
+        // The last message of a session that is over may have been taken just now.
+        const bool may_close = (mask & XY_FD_CLOSE) != 0 && s.engine->has_ended.load(std::memory_order_relaxed) != 0;
         const int error = errno;  // of the call that ends
         Keep keep(s);
         s.receive_mutex.unlock();  // events come before it
+        // Only now: what this call has taken is not told again (W-147).
+        const bool is_enabled = keep && reenable(s, XY_FD_READ);
         if (keep && is_empty_)
             renew_interests(s);
-        else if (keep)
+        else if (keep && (is_enabled || may_close))
             refresh_interests(s);
         errno = error;
     }
@@ -62,7 +63,6 @@ class Receiving {
 
     Socket* socket_;
     bool may_wait_ = false;
-    bool has_events_ = false;
     bool is_empty_ = false;
     bool had_to_wait_ = false;
 };

@@ -400,6 +400,10 @@ FakeSocket* FakeDaemon::listener_at(const abi::AddressBody& name) {
 }
 
 void FakeDaemon::join(FakeSocket& s, const abi::JoinBody& body, Reply& reply) {
+    if (s.join_error != 0) {
+        reply.error = s.join_error;
+        return;
+    }
     FakeJoin request{next_request_++, &s, nullptr, body};
     if ((s.kind.flags & XY_C_ROOT) != 0) {
         FakeSocket& branch = open({s.kind.family, s.kind.type, s.kind.protocol, XY_C_LEAF | XY_D_LEAF}, reply);

@@ -95,6 +95,7 @@ struct FakeSocket {
     std::map<uint32_t, std::shared_ptr<FakeImage>> slots;
     abi::BlobBody disconnect{};
     bool was_aborted = false, is_lingering = false;
+    int join_error = 0;  // what its joins fail with
 };
 
 class FakeDaemon {
