@@ -65,6 +65,7 @@ void Sessions::close_queue(Socket& socket, int code) {
         refuse(request, code, "the listener has closed");
     for (const Request& request : std::exchange(socket.taken, {}))
         refuse(request, code, "the listener has closed");
+    socket.set_backlog();
     if (!socket.root) return;
     const std::vector<RootEdgeRef> edges = socket.root->edges;
     for (const RootEdgeRef& edge : edges) {

@@ -58,7 +58,7 @@ void Sessions::shut_root(Socket& socket, const Bytes& disconnect) {
 }
 
 void Sessions::shut_leaf(Socket& socket, bool is_disconnect, const Bytes& disconnect) {
-    if (socket.is_shut_send) return;
+    if (socket.is_shut_send && !is_disconnect) return;
     socket.is_shut_send = true;
     LeafEdge& edge = *socket.leaf;
     proto::Envelope message;
@@ -83,6 +83,7 @@ Reply Sessions::send_disconnect(App& app, uint32_t id, const abi::BlobBody& body
     switch (socket->role) {
         case Role::kRoot:
             if (socket->root->edges.empty() && !socket->is_listening) return Reply(ENOTCONN);
+            if (socket->root->is_finishing) return Reply(ESHUTDOWN);  // the end was told without these data
             shut_root(*socket, data);
             return {};
         case Role::kHandle:  // to that leaf only (W-235)
@@ -93,14 +94,18 @@ Reply Sessions::send_disconnect(App& app, uint32_t id, const abi::BlobBody& body
             break;
     }
     if (!is_joined(*socket)) return Reply(ENOTCONN);
+    if (std::exchange(socket->has_disconnected, true)) return Reply(ESHUTDOWN);
     shut_leaf(*socket, true, data);
     return {};
 }
 
+/// It also ends receiving (W-233), and so confirms the end of a session of which something was left unread.
 Reply Sessions::recv_disconnect(App& app, uint32_t id) {
+    Scope scope(*this);
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (!socket->has_ended) return Reply(ENOTCONN);
+    if (socket->leaf) shut_receive(*socket);
     abi::BlobBody body{};
     body.bytes = static_cast<uint32_t>(socket->disconnect_in.size());
     if (body.bytes != 0) std::memcpy(body.blob, socket->disconnect_in.data(), body.bytes);

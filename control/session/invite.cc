@@ -159,6 +159,9 @@ void Sessions::fail_invite(const RootEdgeRef& edge, int code) {
 /// The application closed F, or s, or died: no outcome is reported (W-120).
 void Sessions::cancel_invite(const RootEdgeRef& edge, bool is_reset) {
     const std::shared_ptr<Root> root = edge->root;
+    edge->state = XY_LEAF_ENDED;  // its handle may stay open
+    edge->reason = XY_END_REFUSED;
+    edge->end_error = ECANCELED;
     if (edge->step != RootStep::kDialing && edge->is_invited)
         cancel(edge->peer, edge->join, is_reset);
     else if (!edge->is_invited)

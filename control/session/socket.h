@@ -112,6 +112,7 @@ class Socket {
     bool has_ended = false;
     bool is_lingering = false;  // xy_close waits until everything was confirmed
     bool is_shut_send = false, is_shut_receive = false;
+    bool has_disconnected = false;  // leaf: it has said so, with or without data
     Bytes disconnect_in;
 
     std::shared_ptr<Root> root;  // c_root
