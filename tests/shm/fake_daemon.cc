@@ -345,6 +345,8 @@ void FakeDaemon::answer_data(const abi::RequestHeader& request, const char* body
             reply.fds = {image->memory.fd()};
             return;
         }
+        case Op::kDestination:
+            return destination(s, body, reply);
         case Op::kSetOption:
             return;
         case Op::kGetOption: {
@@ -404,6 +406,7 @@ void FakeDaemon::join(FakeSocket& s, const abi::JoinBody& body, Reply& reply) {
         reply.error = s.join_error;
         return;
     }
+    if (s.kind.protocol == XY_PROTO_GROUP) return join_group(s, body, reply);
     FakeJoin request{next_request_++, &s, nullptr, body};
     if ((s.kind.flags & XY_C_ROOT) != 0) {
         FakeSocket& branch = open({s.kind.family, s.kind.type, s.kind.protocol, XY_C_LEAF | XY_D_LEAF}, reply);
@@ -431,6 +434,34 @@ void FakeDaemon::cancel_join(FakeSocket& s, Reply& reply) {
     withdraw([&](const FakeJoin& request) { return request.from == &s; });
     s.facts->is_joining = 0;
     if ((s.kind.flags & XY_C_ROOT) == 0) s.facts->phase = static_cast<uint32_t>(Phase::kBound);
+}
+
+/// Decided at once; an image of its own, from which `max_datagram_bytes` and the rest of a cell do not follow.
+void FakeDaemon::join_group(FakeSocket& s, const abi::JoinBody& body, Reply& reply) {
+    s.destinations.resize(std::max<size_t>(s.destinations.size(), 1));
+    s.destinations[0] = body.name;
+    s.image = std::make_shared<FakeImage>(abi::Geometry{options_.cell_bytes, options_.cells_log2}, abi::kImageGroup, 0);
+    s.image->reader = &s;
+    s.facts->direction = body.flags;
+    s.facts->leaves = 1;
+    s.facts->is_live = body.flags != XY_SENDER_ONLY ? 1 : 0;
+    s.facts->phase = static_cast<uint32_t>(Phase::kJoined);
+    reply.set(abi::SocketReply{s.id, 0, s.kind.flags, body.flags});
+    finish_join(s, 0, nullptr, 0);
+}
+
+void FakeDaemon::destination(FakeSocket& s, const char* body, Reply& reply) {
+    abi::AddressBody name;
+    memcpy(&name, body, sizeof name);
+    ++s.n_asked;
+    s.destinations.resize(std::max<size_t>(s.destinations.size(), 1));
+    const auto is_same = [&](const abi::AddressBody& known) {
+        return known.length == name.length && memcmp(&known.address, &name.address, name.length) == 0;
+    };
+    auto found = std::find_if(s.destinations.begin(), s.destinations.end(), is_same);
+    if (found == s.destinations.end()) found = s.destinations.insert(found, name);
+    s.facts->leaves = 1;
+    reply.set(abi::DestinationReply{static_cast<uint32_t>(found - s.destinations.begin()), s.max_datagram_bytes, 1, 0});
 }
 
 void FakeDaemon::take(FakeSocket& s, Reply& reply) {

@@ -93,6 +93,9 @@ struct FakeSocket {
     std::shared_ptr<FakeImage> image;               // what it reads
     std::unique_ptr<Memory> inbox_engine, inbox_app;
     std::map<uint32_t, std::shared_ptr<FakeImage>> slots;
+    std::vector<abi::AddressBody> destinations;  // GROUP; [0] the group joined
+    uint32_t max_datagram_bytes = 1000;
+    uint32_t n_asked = 0;  // for destinations
     abi::BlobBody disconnect{};
     bool was_aborted = false, is_lingering = false;
     int join_error = 0;  // what its joins fail with
@@ -180,6 +183,8 @@ class FakeDaemon {
                 for (FakeJoin& request : *queue)
                     if (is_it(request)) request.from = nullptr;
     }
+    void join_group(FakeSocket& s, const abi::JoinBody& body, Reply& reply);
+    void destination(FakeSocket& s, const char* body, Reply& reply);
     void take(FakeSocket& s, Reply& reply);
     void decide(FakeSocket& s, const abi::AcceptDecideBody& body, Reply& reply);
     void connect(FakeSocket& root, FakeSocket& branch, FakeSocket& member, uint32_t flags, bool asked_by_root);
