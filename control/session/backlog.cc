@@ -161,7 +161,7 @@ void Sessions::decide_root(Socket& listener, Request request, const abi::AcceptD
     edge->number = edge->root->next_number++;
     const auto* first = reinterpret_cast<const std::byte*>(body.callee);
     edge->callee_data.assign(first, first + body.callee_bytes);
-    edge->qos = body.qos;
+    edge->qos = with_senders_values(body.qos, listener.qos);
     auto held = std::make_shared<OwnedFd>(std::move(fd));
     edge->accept_reply = [held, respond = std::move(respond)](Reply reply) {
         if (reply.error == 0) reply.owned.push_back(std::move(*held));

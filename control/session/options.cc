@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/session/options.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "control/session/geometry.h"
 
@@ -147,6 +150,24 @@ abi::Qos qos_of_direction(const abi::Qos& qos, uint32_t direction) {
     if (direction == XY_RECEIVER_ONLY) wanted.sending = default_spec();
     if (direction == XY_SENDER_ONLY) wanted.receiving = default_spec();
     return wanted;
+}
+
+abi::Qos with_senders_values(const abi::Qos& receiver, const abi::Qos& sender) {
+    abi::Qos filled = receiver;
+    if (filled.is_present == 0 || filled.receiving.service_type != XY_SERVICE_CONTROLLED_LOAD) return filled;
+    const auto fill = [](auto& field, auto from) {
+        if (field == std::numeric_limits<std::remove_reference_t<decltype(field)>>::max()) field = from;
+    };
+    xy_flowspec& to = filled.receiving;
+    fill(to.token_rate, sender.sending.token_rate);
+    fill(to.token_bucket_size, sender.sending.token_bucket_size);
+    fill(to.peak_bandwidth, sender.sending.peak_bandwidth);
+    to.peak_bandwidth = std::max(to.peak_bandwidth, to.token_rate);  // of a receiver that wants more than there is
+    fill(to.latency, sender.sending.latency);
+    fill(to.delay_variation, sender.sending.delay_variation);
+    fill(to.max_sdu_size, sender.sending.max_sdu_size);
+    fill(to.minimum_policed_size, sender.sending.minimum_policed_size);
+    return filled;
 }
 
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted) {

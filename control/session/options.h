@@ -38,6 +38,8 @@ Result<void> check_qos(const abi::Qos& qos);
 bool wants_guarantees(const abi::Qos& qos);
 /// What a join of that direction wants: nothing for the direction that it does not have (W-256, W-258).
 abi::Qos qos_of_direction(const abi::Qos& qos, uint32_t direction);
+/// What a receiver of controlled load leaves open is as the sender describes it (W-277).
+abi::Qos with_senders_values(const abi::Qos& receiver, const abi::Qos& sender);
 /// `wanted` over `held`, direction by direction (W-262, W-263).
 abi::Qos merged_qos(const abi::Qos& held, const abi::Qos& wanted);
 
