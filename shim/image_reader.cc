@@ -145,14 +145,16 @@ void ImageReader::pass_cell_end() {
 
 // ---- losses ----
 
-void ImageReader::lose(uint64_t bytes) {
+// Of a reliable stream nothing is lost: what is passed over there is a message that its sender did not finish.
+void ImageReader::lose(uint64_t bytes, bool is_gap) {
+    if (is_reliable_) return;
     lost_bytes_ += bytes;
     lost_unreported_ += bytes;
+    if (is_gap) ++lost_gaps_;
 }
 
 void ImageReader::skip_gap(const Record& gap) {
-    lose(gap.lost);
-    ++lost_gaps_;
+    lose(gap.lost, true);
     position_ = gap.end;
     scanned_bytes_ = 0;
     taken_ = 0;
@@ -198,9 +200,8 @@ ImageReader::Step ImageReader::find_message(Record& first) {
             is_discarding_ = false;
             return step;
         }
-        if (!is_discarding_) ++lost_gaps_;
+        lose(first.bytes, !is_discarding_);
         is_discarding_ = true;
-        lose(first.bytes);
         position_ = first.end;
         scanned_bytes_ = 0;
     }
@@ -224,8 +225,7 @@ ImageReader::Step ImageReader::measure(const Record& first, uint64_t& bytes, Pos
         if ((step == Step::kNone && !is_complete) || step == Step::kBroken) return step;
         const bool is_cut = step != Step::kRecord || (record.flags & abi::kRecordBegin) != 0;
         if (is_cut) {
-            lose(scanned_bytes_ - 1);
-            if (step == Step::kRecord || step == Step::kNone) ++lost_gaps_;
+            lose(scanned_bytes_ - 1, step == Step::kRecord || step == Step::kNone);
             position_ = scanned_;
             scanned_bytes_ = 0;
             taken_ = 0;

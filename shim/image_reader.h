@@ -113,7 +113,7 @@ class ImageReader {
     Step look_at_end(abi::Position& p, Record& out);
     void pass_cell_end();
     Step check(abi::Position p, Step otherwise) const;
-    void lose(uint64_t bytes);
+    void lose(uint64_t bytes, bool is_gap);
     void skip_gap(const Record& gap);
     void resume_at_floor();
     bool passes(const Record& datagram);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joins, closes, deaths, forks and cancelled calls.
 #include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,6 +277,25 @@ TEST_F(ShimLifetime, ACancelThatRacesTheAnswerGivesOneResult_W242) {
         EXPECT_EQ(xy_close(leaf), 0);
         EXPECT_EQ(xy_close(branch), 0);
     }
+}
+
+TEST_F(ShimLifetime, ASignalDoesNotEndABlockingJoin_W248) {
+    const int root = make_root(SOCK_RDM), leaf = make_leaf(SOCK_RDM);
+    set_blocking(leaf, true);
+    struct sigaction action {};
+    static std::atomic<int> n_signals;
+    n_signals = 0;
+    action.sa_handler = [](int) { ++n_signals; };
+    sigaction(SIGALRM, &action, nullptr);
+    std::thread joiner([&] { EXPECT_EQ(join_at(leaf, address_of(kRootPort)), leaf); });
+    ASSERT_TRUE(is_readable(root, 10000));
+    for (int i = 1; i <= 20; ++i) {
+        pthread_kill(joiner.native_handle(), SIGALRM);
+        ASSERT_TRUE(eventually([&] { return n_signals >= i; }));
+    }
+    EXPECT_GE(xy_accept(root, nullptr, nullptr, nullptr, nullptr), 0);
+    joiner.join();
+    signal(SIGALRM, SIG_DFL);
 }
 
 TEST_F(ShimLifetime, AnAcceptThatIsNotAnsweredYetHoldsNoOtherThreadUp) {
@@ -607,6 +627,55 @@ TEST_F(ShimLifetime, AForkedChildHasNoneOfItsParentsSockets) {
 
     EXPECT_EQ(status, 0);
     EXPECT_EQ(receive_text(p.leaf), "before");
+    EXPECT_EQ(send_text(p.root, "after"), 5);
+    EXPECT_EQ(receive_text(p.leaf), "after");
+}
+
+TEST_F(ShimLifetime, AForkedChildThatAttachesAnewHasSocketsOfItsOwn) {
+    FakeDaemon another;
+    const Pair p = make_pair(SOCK_RDM, true);
+    send_text(p.root, "before");
+
+    const pid_t child = fork();
+    if (child == 0) {
+        if (send_text(p.root, "x") != -1 || errno != ENOTSOCK) _exit(1);
+        if (xy_attach(another.path().c_str()) != 0) _exit(2);
+        if (send_text(p.root, "x") != -1 || errno != ENOTSOCK) _exit(3);
+        const Pair own = make_pair(SOCK_RDM, true);
+        if (send_text(own.root, "mine") != 4 || receive_text(own.leaf) != "mine") _exit(4);
+        if (xy_close(own.leaf) != 0 || xy_close(own.branch) != 0 || xy_close(own.root) != 0) _exit(5);
+        _exit(xy_detach() == 0 ? 0 : 6);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_EQ(receive_text(p.leaf), "before");
+    EXPECT_EQ(send_text(p.root, "after"), 5);
+    EXPECT_EQ(receive_text(p.leaf), "after");
+    EXPECT_EQ(daemon.locked([&] { return daemon.n_open(); }), 3U);
+}
+
+TEST_F(ShimLifetime, AProgramThatIsExecutedHasNoneOfTheDescriptors) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    send_text(p.root, "x");
+    ASSERT_EQ(receive_text(p.leaf), "x");
+    const std::string parent = "/proc/" + std::to_string(getpid()) + "/fd";
+    // What is ours and open in the parent, and open in the program as well.
+    const std::string script = "for fd in $(ls " + parent +
+                               "); do [ \"$fd\" -gt 2 ] || continue; "
+                               "case \"$(readlink " +
+                               parent +
+                               "/$fd)\" in *socket*|*memfd*|*eventfd*) "
+                               "[ ! -e /proc/self/fd/$fd ] || exit 1;; esac; done";
+    std::string command = script;
+    char shell[] = "sh", option[] = "-c";
+    char* arguments[] = {shell, option, command.data(), nullptr};
+    pid_t child;
+    ASSERT_EQ(posix_spawn(&child, "/bin/sh", nullptr, nullptr, arguments, environ), 0);
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
     EXPECT_EQ(send_text(p.root, "after"), 5);
     EXPECT_EQ(receive_text(p.leaf), "after");
 }

@@ -384,6 +384,55 @@ TEST_F(ShimTransfer, AMessageThatIsNeverFinishedDoesNotHoldTheEndBack) {
     EXPECT_EQ(xy_poll(&in, 1, 10000), 1);
 }
 
+// xy_cancel and SO_SNDTIMEO in the middle of a long message: it was not sent, and what is sent next is whole.
+TEST_F(ShimTransfer, AMessageThatWasBrokenOffIsNeitherDeliveredNorLost) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    for (const bool is_cancelled : {true, false}) {
+        const timeval timeout{0, is_cancelled ? 0 : 20000};
+        ASSERT_EQ(xy_setsockopt(p.root, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout), 0);
+        set_blocking(p.root, false);
+        daemon.pause_worker(true);
+        size_t n_whole = 0;
+        while (send_text(p.root, pattern(1, 1000)) == 1000)
+            ++n_whole;
+        set_blocking(p.root, true);
+        daemon.pause_worker(false);
+        ASSERT_EQ(receive_text(p.leaf), pattern(1, 1000));  // room for a part of the next
+        daemon.pause_worker(true);
+        struct xy_stats before {};
+        before.size = sizeof before;
+        ASSERT_EQ(xy_stats(p.root, &before), 0);
+        std::thread sender([&] {
+            EXPECT_EQ(send_text(p.root, pattern(2, 20000)), -1);
+            EXPECT_EQ(errno, is_cancelled ? EINTR : EAGAIN);
+        });
+        if (is_cancelled) {
+            EXPECT_TRUE(eventually([&] { return xy_cancel(sender.native_handle()) == 0; }));
+        }
+        sender.join();
+        struct xy_stats stats {};
+        stats.size = sizeof stats;
+        ASSERT_EQ(xy_stats(p.root, &stats), 0);
+        EXPECT_EQ(stats.sent_messages, before.sent_messages);
+        daemon.pause_worker(false);
+        for (size_t i = 1; i < n_whole; ++i)
+            ASSERT_EQ(receive_text(p.leaf), pattern(1, 1000)) << i;
+
+        ASSERT_EQ(send_text(p.root, pattern(3, 20000)), 20000);
+
+        xy_msg message{};
+        std::vector<char> buffer(1 << 16);
+        message.size = sizeof message;
+        message.buf = buffer.data(), message.len = buffer.size();
+        ASSERT_EQ(xy_recv_batch(p.leaf, &message, 1, 0), 1);
+        EXPECT_EQ(std::string(buffer.data(), message.received), pattern(3, 20000));
+        EXPECT_EQ(message.lost_bytes, 0U);
+        ASSERT_EQ(xy_stats(p.leaf, &stats), 0);
+        EXPECT_EQ(stats.lost_bytes, 0U);
+        EXPECT_EQ(stats.lost_gaps, 0U);
+    }
+}
+
 TEST_F(ShimTransfer, AnAbortComesAfterWhatWasPublished) {
     const Pair p = make_pair(SOCK_RDM, true);
     send_text(p.root, "last");
