@@ -132,9 +132,14 @@ int take_qos(Socket& s, const IoctlBuffers& b) {
     return s.attachment->tell(abi::Op::kSetQos, s.id, body);
 }
 
-// Before and after the join (W-294); an output buffer is not looked at (W-295).
-int take_group_setting(Socket& s, unsigned code, int value) {
+// Before and after the join (W-294); an output buffer is not looked at (W-295). A rooted session has only a scope, its
+// root's (W-296).
+int take_multicast_setting(Socket& s, unsigned code, const IoctlBuffers& b) {
+    if (b.in == nullptr || b.in_bytes != sizeof(int)) return EFAULT;
+    if (!is_group(s) && s.protocol != XY_PROTO_TREE) return EOPNOTSUPP;
+    const int value = int_at(b.in);
     if (code == XY_SIO_MULTIPOINT_LOOPBACK) {
+        if (!is_group(s)) return EINVAL;
         s.group_filter.takes_local = value != 0;
         return 0;
     }
@@ -200,9 +205,7 @@ int control(Socket& s, unsigned code, const IoctlBuffers& b) {
             return result_of(take_qos(s, b));
         case XY_SIO_MULTIPOINT_LOOPBACK:
         case XY_SIO_MULTICAST_SCOPE:
-            if (b.in == nullptr || b.in_bytes < sizeof(int)) return result_of(EFAULT);
-            if (is_group(s)) return result_of(take_group_setting(s, code, int_at(b.in)));
-            return result_of(s.protocol == XY_PROTO_TREE ? EINVAL : EOPNOTSUPP);
+            return result_of(take_multicast_setting(s, code, b));
         default:
             return result_of(EOPNOTSUPP);
     }

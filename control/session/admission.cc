@@ -11,15 +11,16 @@ namespace xylem::session {
 void Sessions::append(const RootEdgeRef& edge) {
     edge->step = RootStep::kAdding;
     edge->deadline_ms = now_ms() + settings_.join_timeout_ms;
-    if (may_send(edge->direction)) {
-        if (Result<void> reader = prepare_reader(*edge); !reader) {
-            if (edge->is_invited) {
-                cancel(edge->peer, edge->join, false);
-                return fail_invite(edge, reader.error().code);
-            }
-            reject(edge->peer, edge->join, reader.error().code, reader.error().what);
-            return end_root_edge(edge, reader.error().code, XY_END_REFUSED);
+    Result<void> admitted;
+    if (!may_reach(*edge->root, edge->peer)) admitted = Error{ENETUNREACH, "the root's scope is its own host"};
+    if (admitted && may_send(edge->direction)) admitted = prepare_reader(*edge);
+    if (!admitted) {
+        if (edge->is_invited) {
+            cancel(edge->peer, edge->join, false);
+            return fail_invite(edge, admitted.error().code);
         }
+        reject(edge->peer, edge->join, admitted.error().code, admitted.error().what);
+        return end_root_edge(edge, admitted.error().code, XY_END_REFUSED);
     }
     if (!edge->host) return edge_is_live(edge, 0);  // it only sends
     Host& host = *edge->host;

@@ -65,6 +65,8 @@ void Sessions::on_request(PeerId peer, const proto::JoinRequest& request) {
         return reject(peer, request.join(), ECONNREFUSED, "no c_root listens there");
     if (request.protocol() != XY_PROTO_TREE || request.socket_type() != static_cast<uint32_t>(listener->type))
         return reject(peer, request.join(), ECONNREFUSED, "the root's socket is of another type");
+    if (!may_reach(*listener->root, peer))
+        return reject(peer, request.join(), ENETUNREACH, "the root's scope is its own host");
     if (!has_room(*listener)) return reject(peer, request.join(), ECONNREFUSED, "the backlog is full");
     auto edge = std::make_shared<RootEdge>();
     edge->peer = peer;
@@ -117,6 +119,7 @@ HostRef Sessions::host_for(Root& root, PeerId peer) {
     if (host) return host;
     host = std::make_shared<Host>();
     host->peer = peer;
+    host->hops = hops_of(root);
     if (peer == kSelf) {
         host->tag = random_id();
     } else {
@@ -135,7 +138,8 @@ void Sessions::watch_host(const HostRef& host) {
                                                  HostRef held = weak.lock();
                                                  if (!held) return;
                                                  held->path = path;
-                                                 if (held->replica) engine_.set_path(held->replica->get(), path);
+                                                 held->path.ttl = held->hops;
+                                                 if (held->replica) engine_.set_path(held->replica->get(), held->path);
                                              });
 }
 

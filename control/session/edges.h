@@ -55,6 +55,7 @@ struct Host {
     bool is_adding = false;
     std::vector<std::weak_ptr<RootEdge>> waiting;  // for the replica
     engine::Path path;
+    uint8_t hops = 64;  // of our frames on that path
     WatchRef watch;
     Progress progress;
 };

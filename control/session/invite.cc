@@ -65,6 +65,7 @@ void Sessions::invited_peer(const RootEdgeRef& edge, Result<PeerId> peer) {
     if (edge->step != RootStep::kDialing) return;
     if (!peer) return fail_invite(edge, peer.error().code == EHOSTUNREACH ? ENETUNREACH : peer.error().code);
     Root& root = *edge->root;
+    if (!may_reach(root, *peer)) return fail_invite(edge, ENETUNREACH);
     if (Result<void> fixed = fix_geometry(root, *peer == kSelf ? IpAddress{} : edge->leaf.ip); !fixed)
         return fail_invite(edge, fixed.error().code);
     root_edges_.erase(edge->key());

@@ -18,6 +18,8 @@ struct Options {
     uint32_t join_timeout_ms = 30000;
     uint32_t log_cells_log2 = abi::kDefaultCellsLog2;
     bool may_share_address = false;
+    static constexpr int kAnyHops = -1;
+    int hops = kAnyHops;  // of a root's frames; 0: leaves on this host only
     /// Options of SOL_SOCKET that the shim acts on; the daemon keeps them so that accepted sockets inherit them
     /// (W-097).
     std::map<int, std::vector<uint8_t>> kept;

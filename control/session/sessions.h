@@ -225,6 +225,11 @@ class Sessions : public engine::EngineEvents {
     void abort_everything();
     std::vector<std::shared_ptr<Root>> roots() const;
 
+    // How far a root's frames go.
+    static bool may_reach(const Root& root, PeerId peer);
+    static uint8_t hops_of(const Root& root);
+    Reply set_reach(Socket& socket, int hops);
+
     // Numbers.
     uint64_t random_id();
     uint64_t now_ms() const { return settings_.now_ms(); }

@@ -181,6 +181,12 @@ Reply Sessions::set_option(App& app, uint32_t id, const abi::OptionBody& body) {
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (socket->group)
         if (std::optional<Reply> reply = groups_.set_option(*socket, body)) return std::move(*reply);
+    if (body.level == XY_SOL && body.name == abi::kOptionScope) {
+        int32_t hops;
+        if (body.bytes != sizeof hops) return Reply(EINVAL);
+        std::memcpy(&hops, body.value, sizeof hops);
+        return set_reach(*socket, hops);
+    }
     const bool is_fixed = (socket->group && socket->group->stream) || socket->role == Role::kHandle ||
                           (socket->root && socket->root->is_geometry_fixed) || (socket->leaf && socket->leaf->upstream);
     Result<void> set = session::set_option(socket->options, body, cell_bytes_of(*socket), is_fixed, settings_);

@@ -156,6 +156,27 @@ TEST_F(ShimEvents, AQosChangeIsRecordedOncePerChangeAndNeverMissed_W148) {
     }
 }
 
+TEST_F(ShimEvents, ScopeAndLoopbackOfATreeAreChecked_W293_W296) {
+    const Pair p = make_pair(SOCK_RDM);
+    const int value = 1;
+    const long too_long = 1;
+    for (const unsigned code : {XY_SIO_MULTICAST_SCOPE, XY_SIO_MULTIPOINT_LOOPBACK}) {
+        EXPECT_EQ(xy_ioctl(p.root, code, nullptr, 0, nullptr, 0, nullptr), -1);
+        EXPECT_EQ(errno, EFAULT);
+        EXPECT_EQ(xy_ioctl(p.root, code, &value, 3, nullptr, 0, nullptr), -1);
+        EXPECT_EQ(errno, EFAULT);
+        EXPECT_EQ(xy_ioctl(p.root, code, &too_long, sizeof too_long, nullptr, 0, nullptr), -1);
+        EXPECT_EQ(errno, EFAULT);
+    }
+    EXPECT_EQ(xy_ioctl(p.root, XY_SIO_MULTIPOINT_LOOPBACK, &value, sizeof value, nullptr, 0, nullptr), -1);
+    EXPECT_EQ(errno, EINVAL);
+    EXPECT_EQ(xy_ioctl(p.root, XY_SIO_MULTICAST_SCOPE, &value, sizeof value, nullptr, 0, nullptr), 0);
+    size_t returned = 7;
+    char unused[4];
+    EXPECT_EQ(xy_ioctl(p.root, XY_SIO_MULTICAST_SCOPE, &value, sizeof value, unused, sizeof unused, &returned), 0);
+    EXPECT_EQ(returned, 0U);  // W-295
+}
+
 TEST_F(ShimEvents, RegisteringMakesTheSocketNonblockingForAsLongAsItLasts) {
     const Pair p = make_pair(SOCK_RDM, true);
     const int blocking = 0;

@@ -606,6 +606,76 @@ TEST_F(Join, ACancelledInvitationIsGone_W240_W243) {
     EXPECT_EQ(w.leftovers(), "");
 }
 
+struct Reach : Join {
+    int set(uint32_t socket, int hops) {
+        abi::OptionBody body{.level = XY_SOL, .name = abi::kOptionScope, .bytes = 4, .reserved_zero = 0, .value = {}};
+        std::memcpy(body.value, &hops, sizeof hops);
+        return root.s().set_option(*root.app, socket, body).error;
+    }
+    int hops() {
+        w.carry();
+        return w.a.engine.replicas().at(0)->spec.path.ttl;
+    }
+};
+
+TEST_F(Reach, TheScopeIsTheHopLimitOfTheRootsFrames_W292_W296) {
+    join();
+    EXPECT_EQ(hops(), 64);
+    EXPECT_EQ(set(s, 3), 0);
+    EXPECT_EQ(hops(), 3);
+    for (const int wrong : {-1, 256, 1 << 30})
+        EXPECT_EQ(set(s, wrong), EINVAL);
+    EXPECT_EQ(set(f, 3), EINVAL) << "it is the root's";
+    EXPECT_EQ(set(s, 0), EINVAL) << "a leaf on another host is live";
+    EXPECT_EQ(hops(), 3);
+    root.close(f);
+    w.run();
+    EXPECT_EQ(set(s, 0), 0);
+}
+
+TEST_F(Reach, AScopeThatWasSetBeforeTheJoinCounts_W294) {
+    s = root.root(kPort);
+    EXPECT_EQ(set(s, 1), 0);
+    l = leaf.leaf();
+    leaf.join(l, w.a.address(), kPort);
+    w.run();
+    root.accept(s);
+    w.run();
+    EXPECT_EQ(hops(), 1);
+}
+
+TEST_F(Reach, ScopeZeroAdmitsThisHostAlone_W292_W296) {
+    TestApp local{w.a};
+    s = root.root(kPort);
+    const uint32_t early = leaf.leaf(), late = leaf.leaf(), here = local.leaf();
+    leaf.join(early, w.a.address(), kPort);
+    w.run();
+    EXPECT_EQ(set(s, 0), 0);
+    auto accepted = root.accept(s);  // it was queued before
+    w.run();
+    EXPECT_EQ(accepted->error, ENETUNREACH);
+    EXPECT_EQ(leaf.outcome(early), ENETUNREACH);
+    leaf.join(late, w.a.address(), kPort);
+    w.run();
+    EXPECT_EQ(leaf.outcome(late), ENETUNREACH);
+    EXPECT_EQ(root.take(s).error, EAGAIN);
+    const uint32_t listener = leaf.listening_leaf(kPort + 1);
+    f = socket_in(root.join(s, w.b.address(), kPort + 1));
+    w.run();
+    EXPECT_EQ(root.outcome(s), ENETUNREACH);
+    EXPECT_EQ(leaf.take(listener).error, EAGAIN);
+    local.join(here, w.a.address(), kPort);
+    w.run();
+    EXPECT_EQ(root.accept(s)->error, -1);
+    w.run();
+    EXPECT_EQ(local.outcome(here), 0);
+    root.die();
+    leaf.die();
+    local.die();
+    w.run();
+    EXPECT_EQ(w.leftovers(), "");
+}
+
 TEST_F(Join, ClosingThePendingHandleCancels_W119_W120) {
     const uint32_t listener = leaf.listening_leaf(6000);
     s = root.open(XY_C_ROOT | XY_D_ROOT);
