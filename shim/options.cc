@@ -173,6 +173,12 @@ int set_option(Socket& s, int level, int name, const void* value, socklen_t leng
         if (name == SO_SNDTIMEO) return result_of(set_timeout(value, length, s.send_timeout_ns));
     }
     if (level == XY_SOL && name == XY_OPT_SOURCE && is_group(s)) return result_of(add_source(s, value, length));
+    if (level == XY_SOL && name == XY_OPT_RM_MESSAGE_BOUNDARY) {
+        uint32_t bytes;
+        if (length != sizeof bytes) return result_of(EINVAL);
+        memcpy(&bytes, value, sizeof bytes);
+        return result_of(set_message_boundary(s, bytes));
+    }
     abi::OptionBody body{level, name, static_cast<uint32_t>(length), 0, {}};
     if (length > sizeof body.value) return result_of(EINVAL);
     memcpy(body.value, value, length);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 
 #include "shim/session.h"
@@ -119,16 +120,19 @@ int wait_for_reservation(Socket& s, Wait& wait, uint32_t bytes) {
 }
 
 // Message by message with room running short: written record by record, waiting in between.
-int write_slowly(Socket& s, Scatter& from) {
+int write_slowly(Socket& s, Scatter& from, Piece piece) {
     Wait wait(s, abi::kWantWrite, s.send_timeout_ns);
-    bool begins = true;
+    const size_t all = from.left();
     for (;;) {
         const size_t before = from.left();
-        const bool is_done = s.sender.write_some(from, begins);
-        if (from.left() != before) begins = false;
+        const bool is_done = s.sender.write_some(from, piece);
+        if (from.left() != before) piece.begins = false;
         if (s.sender.has_unpublished()) publish_writes(s);
         if (is_done) return 0;
-        if (const int error = wait_for_room(s, wait, from.left())) return error;
+        if (const int error = wait_for_room(s, wait, from.left())) {
+            if (from.left() != all) s.boundary.break_off();
+            return error;
+        }
     }
 }
 
@@ -148,14 +152,21 @@ int write_datagram(Socket& s, Scatter& from, int flags, const Destination& to) {
 // One message, or bytes of a stream, written and not published yet unless it had to wait. 0 or errno.
 int write_one(Socket& s, Scatter& from, int flags, const Way& way) {
     if (is_group(s)) return write_datagram(s, from, flags, way.destination);
-    if (s.is_stream && from.left() == 0) return 0;
-    if (!s.is_stream && from.left() > s.sender.max_message_bytes()) return EMSGSIZE;
-    if (s.sender.write(from)) return 0;
-    if (waits(s, flags)) return write_slowly(s, from);
+    const size_t bytes = from.left();
+    if ((s.is_stream || s.boundary.left() != 0) && bytes == 0) return 0;
+    const size_t whole = std::max<size_t>(bytes, s.boundary.left());
+    if (!s.is_stream && whole > s.sender.max_message_bytes()) return EMSGSIZE;
+    if (s.boundary.left() != 0 && bytes > s.boundary.left()) return EMSGSIZE;
+    const Piece piece = s.boundary.next(bytes);
+    if (s.sender.write(from, piece)) return s.boundary.pass(bytes), 0;
+    if (waits(s, flags)) {
+        const int error = write_slowly(s, from, piece);
+        if (error == 0) s.boundary.pass(bytes);
+        return error;
+    }
     if (!s.is_stream) return no_room(s);
-    const size_t before = from.left();
-    s.sender.write_some(from, true);
-    return from.left() != before ? 0 : no_room(s);
+    s.sender.write_some(from, piece);
+    return from.left() != bytes ? 0 : no_room(s);
 }
 
 }  // namespace
@@ -180,6 +191,17 @@ bool has_room_to_send(Socket& s) {
     const bool has_room = !s.sender.is_open() || s.sender.has_quarter_free();
     s.send_mutex.unlock();
     return has_room;
+}
+
+int set_message_boundary(Socket& s, uint32_t bytes) {
+    if (s.is_branch) return EINVAL;
+    if (s.is_stream || is_group(s)) return ENOPROTOOPT;
+    if (!lock_unless_blocked(s)) return EALREADY;
+    const bool is_between = !s.boundary.has_begun();
+    const bool fits = !s.sender.is_open() || bytes <= s.sender.max_message_bytes();
+    if (is_between && fits) s.boundary.set(bytes);
+    s.send_mutex.unlock();
+    return !is_between ? EALREADY : fits ? 0 : EMSGSIZE;
 }
 
 int prepare_log(Socket& s) {
@@ -213,7 +235,7 @@ ssize_t send_message(int fd, const iovec* parts, size_t n_parts, int flags, cons
     const size_t sent = all - from.left();
     if (error != 0 && (!s.is_stream || sent == 0)) return result_of(error);
     if (s.sender.has_unpublished()) publish_writes(s);
-    note_sent(s, 1);
+    note_sent(s, s.boundary.has_begun() ? 0 : 1);
     return static_cast<ssize_t>(sent);
 }
 
@@ -227,7 +249,7 @@ int send_batch(int fd, xy_msg* messages, unsigned count, int flags) {
     Way way;
     if (const int error = before_send(s, way, flags)) return result_of(error);
     const size_t stride = messages->size;
-    unsigned n_sent = 0;
+    unsigned n_sent = 0, n_messages = 0;
     int error = 0;
     for (bool has_room = true; n_sent != count && has_room; ++n_sent) {
         auto& m = *reinterpret_cast<xy_msg*>(reinterpret_cast<char*>(messages) + n_sent * stride);
@@ -236,10 +258,11 @@ int send_batch(int fd, xy_msg* messages, unsigned count, int flags) {
         error = m.buf == nullptr && m.len != 0 ? EFAULT : write_one(s, from, flags, way);
         m.received = m.len - from.left();
         if (error != 0 && (!s.is_stream || m.received == 0)) break;
+        if (!s.boundary.has_begun()) ++n_messages;
         has_room = from.left() == 0;
     }
     if (s.sender.has_unpublished()) publish_writes(s);
-    note_sent(s, n_sent);
+    note_sent(s, n_messages);
     return n_sent != 0 ? static_cast<int>(n_sent) : result_of(error);
 }
 
@@ -249,6 +272,7 @@ int reserve_span(int fd, size_t bytes, xy_span& out) {
     Socket& s = *sending.socket();
     Way way;
     if (const int error = before_send(s, way, 0)) return result_of(error);
+    if (s.boundary.left() != 0) return result_of(EALREADY);
     const uint32_t prefix_bytes = is_group(s) ? sizeof(abi::GroupSend) : 0;
     if (bytes + prefix_bytes > s.sender.max_record_bytes() || (is_group(s) && bytes > way.destination.max_bytes))
         return result_of(EMSGSIZE);

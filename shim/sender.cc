@@ -81,25 +81,25 @@ void Sender::write_record(Scatter& from, uint32_t bytes, uint8_t flags) {
     pass(total);
 }
 
-bool Sender::write_records(Scatter& from, bool begins, bool is_certain, Position limit) {
-    uint8_t flags = begins || is_stream_ ? abi::kRecordBegin : 0;
+bool Sender::write_records(Scatter& from, Piece piece, bool is_certain, Position limit) {
+    uint8_t flags = piece.begins || is_stream_ ? abi::kRecordBegin : 0;
     do {
         const Position start = start_for(from.left());
         const uint32_t room = geometry_.cell_bytes - offset_of(start) - kRecordHeaderBytes;
         const auto bytes = static_cast<uint32_t>(std::min<size_t>(from.left(), room));
         if (!is_certain && after(start, record_bytes(bytes)) > limit) return false;
         if (start != position_) close_cell(offset_of(position_));
-        if (bytes == from.left() || is_stream_) flags |= abi::kRecordEnd;
+        if ((bytes == from.left() && piece.ends) || is_stream_) flags |= abi::kRecordEnd;
         write_record(from, bytes, flags);
         flags = is_stream_ ? abi::kRecordBegin : 0;
     } while (from.left() != 0);
     return true;
 }
 
-bool Sender::write_some(Scatter& from, bool begins) {
+bool Sender::write_some(Scatter& from, Piece piece) {
     const Position end = end_of(from.left());
-    if (has_room_until(end)) return write_records(from, begins, true, end);
-    return write_records(from, begins, false, limit_);
+    if (has_room_until(end)) return write_records(from, piece, true, end);
+    return write_records(from, piece, false, limit_);
 }
 
 bool Sender::has_room_for_a_record(size_t bytes) {

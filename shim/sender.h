@@ -6,6 +6,7 @@
 #include <xylem/abi/command.h>
 #include <xylem/abi/record.h>
 
+#include "shim/boundary.h"
 #include "shim/mapping.h"
 #include "shim/scatter.h"
 
@@ -21,15 +22,16 @@ class Sender {
 
     uint64_t max_message_bytes() const { return max_message_bytes_; }
 
-    /// Writes the whole of `from` as one message (stream: as bytes) if it fits below the limit; not committed yet.
-    bool write(Scatter& from) {
+    /// Writes the whole of `from` as one message, or a piece of one (stream: as bytes), if it fits below the limit; not
+    /// committed yet.
+    bool write(Scatter& from, Piece piece = {}) {
         if (!has_room_until(end_of(from.left()))) return false;
-        write_records(from, true, true, abi::kNoPosition);
+        write_records(from, piece, true, abi::kNoPosition);
         return true;
     }
-    /// Writes as many whole records as fit now; `begins`: the first is the message's first. True: the message is all
+    /// Writes as many whole records as fit now; `piece`: of what. True: the message is all
     /// written. Streams: every record stands alone.
-    bool write_some(Scatter& from, bool begins);
+    bool write_some(Scatter& from, Piece piece);
     /// Whether write_some would write at least one record for `bytes` more bytes.
     bool has_room_for_a_record(size_t bytes);
     /// Publishes what was written (release).
@@ -76,7 +78,7 @@ class Sender {
     void close_cell(uint32_t used);
     void finish_reserved(uint32_t bytes);
     void pass(uint32_t bytes);
-    bool write_records(Scatter& from, bool begins, bool is_certain, abi::Position limit);
+    bool write_records(Scatter& from, Piece piece, bool is_certain, abi::Position limit);
     void write_record(Scatter& from, uint32_t bytes, uint8_t flags);
 
     Mapping log_;

@@ -178,6 +178,7 @@ Socket* adopt(Attachment* attachment, uint32_t id, int fd, const Socket* like) {
     s->is_join_pending = false, s->callee_data = nullptr, s->join_branch = -1;
     s->has_reservation = s->is_send_blocked = s->blocks_in_receive = false;
     s->n_sends = 0, s->sent_messages = 0;
+    s->boundary.set(0);
     s->group_name = {};
     s->group_filter.reset();
     s->is_nonblocking = like != nullptr && like->is_nonblocking;

@@ -69,6 +69,7 @@ struct Socket {
 
     alignas(64) Mutex send_mutex;
     Sender sender;
+    Boundary boundary;
     Destinations destinations;
     std::atomic<bool> has_reservation{false};
     uint32_t reserved_bytes = 0;

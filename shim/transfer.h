@@ -26,6 +26,8 @@ int release_span(int fd, const xy_span& span);
 struct Socket;
 /// Why a send would be refused now, apart from room; 0: it would not. `has_address`: a datagram that needs no session.
 int send_refusal(const Socket& s, bool has_address = false);
+/// XY_OPT_RM_MESSAGE_BOUNDARY. 0 or errno; EALREADY: in the middle of a message.
+int set_message_boundary(Socket& s, uint32_t bytes);
 /// Makes the log if there is none yet. 0 or errno. With the send mutex held.
 int prepare_log(Socket& s);
 /// Whether a receive would not block: something is there, or the end, or an error.

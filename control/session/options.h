@@ -20,6 +20,8 @@ struct Options {
     bool may_share_address = false;
     static constexpr int kAnyHops = -1;
     int hops = kAnyHops;  // of a root's frames; 0: leaves on this host only
+    uint64_t rm_rate_bytes_s = 0;
+    uint32_t rm_advance_percent = 15, rm_is_intranet = 0;
     /// Options of SOL_SOCKET that the shim acts on; the daemon keeps them so that accepted sockets inherit them
     /// (W-097).
     std::map<int, std::vector<uint8_t>> kept;

@@ -230,6 +230,12 @@ class Sessions : public engine::EngineEvents {
     static uint8_t hops_of(const Root& root);
     Reply set_reach(Socket& socket, int hops);
 
+    // XY_OPT_RM_*.
+    Reply set_rm_option(Socket& socket, const abi::OptionBody& body, bool is_fixed);
+    Reply get_rm_option(const Socket& socket, const abi::OptionBody& body) const;
+    xy_rm_sender_stats sender_stats(const Socket& socket) const;
+    xy_rm_receiver_stats receiver_stats(const Socket& socket) const;
+
     // Numbers.
     uint64_t random_id();
     uint64_t now_ms() const { return settings_.now_ms(); }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "control/session/geometry.h"
+#include "control/session/rm_options.h"
 #include "control/session/scope.h"
 
 namespace xylem::session {
@@ -189,6 +190,8 @@ Reply Sessions::set_option(App& app, uint32_t id, const abi::OptionBody& body) {
     }
     const bool is_fixed = (socket->group && socket->group->stream) || socket->role == Role::kHandle ||
                           (socket->root && socket->root->is_geometry_fixed) || (socket->leaf && socket->leaf->upstream);
+    if (body.level == XY_SOL && is_rm_option(body.name) && !socket->group)
+        return socket->role == Role::kHandle ? Reply(EINVAL) : set_rm_option(*socket, body, is_fixed);
     Result<void> set = session::set_option(socket->options, body, cell_bytes_of(*socket), is_fixed, settings_);
     return set ? Reply{} : Reply(set.error().code);
 }
@@ -230,6 +233,7 @@ Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
         if (std::optional<Reply> reply = groups_.get_option(*socket, body)) return std::move(*reply);
     if (body.level == SOL_SOCKET) return socket_option(*socket, body);
     if (body.level != XY_SOL) return Reply(ENOPROTOOPT);
+    if (is_rm_option(body.name) && !socket->group) return get_rm_option(*socket, body);
     constexpr uint32_t kCapabilities = XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT |
                                        XY_CAP_ROOTED_CONTROL | XY_CAP_ROOTED_DATA | XY_CAP_QOS | XY_CAP_LEAF_TO_ROOT;
     switch (body.name) {

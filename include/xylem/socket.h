@@ -74,6 +74,33 @@ extern "C" {
     9 /* struct sockaddr_storage, write only: one address to receive from; up to 32 (ENOBUFS). \
          None: from everybody */
 
+/* Options of reliable multicast at level XY_SOL, for sockets of rooted sessions; their meaning here. */
+#define XY_OPT_RM_RATE_WINDOW 32      /* struct xy_rm_rate_window, before the first join or send: sizes the log */
+#define XY_OPT_RM_MESSAGE_BOUNDARY 33 /* uint32_t, write only: bytes of the next message, in several sends; 0: none */
+#define XY_OPT_RM_FLUSHCACHE 34       /* ENOPROTOOPT */
+#define XY_OPT_RM_WINDOW_ADVANCE_METHOD 35 /* uint32_t: XY_RM_ADVANCE_BY_TIME; as a cache: EOPNOTSUPP */
+#define XY_OPT_RM_SENDER_STATS 36          /* struct xy_rm_sender_stats (stats.h), read only */
+#define XY_OPT_RM_LATE_JOIN 37             /* uint32_t, percent, 0 to 75: only 0; more is ENOPROTOOPT */
+#define XY_OPT_RM_SEND_IF 38               /* EOPNOTSUPP: the bound address and the routes choose it */
+#define XY_OPT_RM_ADD_RECEIVE_IF 39        /* EOPNOTSUPP */
+#define XY_OPT_RM_DEL_RECEIVE_IF 40        /* EOPNOTSUPP */
+#define XY_OPT_RM_WINDOW_ADVANCE_RATE 41   /* uint32_t, percent, 1 to 50: stored; the log moves as leaves confirm */
+#define XY_OPT_RM_USE_FEC 42               /* ENOPROTOOPT */
+#define XY_OPT_RM_TTL 43                   /* uint32_t, 0 to 255: XY_SIO_MULTICAST_SCOPE of a root */
+#define XY_OPT_RM_RECEIVER_STATS 44        /* struct xy_rm_receiver_stats (stats.h), read only */
+#define XY_OPT_RM_HIGH_SPEED_INTRANET 45   /* uint32_t, boolean: stored */
+
+#define XY_RM_ADVANCE_BY_TIME 1
+#define XY_RM_ADVANCE_AS_CACHE 2
+
+/* One invariant, window_bytes = rate_bytes_s * window_ms / 1000. Setting it, one of the three may be 0: it comes from
+ * the others. The bytes become the log's, rounded up to 2^k cells. The rate is stored and reported, 0: none was set. */
+struct xy_rm_rate_window {
+    uint64_t rate_bytes_s; /* at most 10^12 */
+    uint64_t window_ms;    /* at most 10^7 */
+    uint64_t window_bytes;
+};
+
 /* Bits of xy_protocol.capabilities and XY_OPT_CAPABILITIES. */
 #define XY_CAP_CONNECT_DATA 0x0080
 #define XY_CAP_DISCONNECT_DATA 0x0100

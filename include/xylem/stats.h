@@ -50,10 +50,47 @@ struct xy_leaf_stats {
     uint64_t sent_bytes;      /* log bytes sent to it since it went live */
     uint64_t confirmed_bytes; /* of these, taken by its application */
     uint64_t repaired_bytes;
-    uint64_t lost_bytes;
-    uint64_t thinned_bytes;
-    uint64_t lag_bytes; /* committed and not yet confirmed */
+    uint64_t lost_bytes;    /* 0: a best-effort leaf's own xy_stats tells */
+    uint64_t thinned_bytes; /* 0: as lost_bytes */
+    uint64_t lag_bytes;     /* committed and not yet confirmed */
     struct sockaddr_storage address;
+};
+
+/* XY_OPT_RM_SENDER_STATS: the fields of reliable multicast, in its order. A cell is what one frame carries; 0: always.
+ */
+struct xy_rm_sender_stats {
+    uint64_t data_bytes;          /* log bytes, once each */
+    uint64_t total_bytes;         /* to all hosts together, with repairs */
+    uint64_t naks;                /* received */
+    uint64_t naks_late;           /* 0: nothing that a leaf has not confirmed leaves the log */
+    uint64_t naks_outstanding;    /* 0: not counted */
+    uint64_t naks_after_repair;   /* 0: not counted */
+    uint64_t repair_frames;       /* in full frames */
+    uint64_t space_bytes;         /* free in the log */
+    uint64_t trailing_cell;       /* the first that is not confirmed by all */
+    uint64_t leading_cell;        /* the last */
+    uint64_t rate_bytes_s;        /* 0: two readings of data_bytes tell it */
+    uint64_t recent_rate_bytes_s; /* 0 */
+    uint64_t data_frames;
+};
+
+/* XY_OPT_RM_RECEIVER_STATS: as above. A root's: of all its leaves together. */
+struct xy_rm_receiver_stats {
+    uint64_t data_frames;      /* 0: not counted per stream */
+    uint64_t repair_frames;    /* 0: not told apart */
+    uint64_t duplicate_frames; /* in full frames */
+    uint64_t data_bytes;
+    uint64_t total_bytes;                                                       /* with duplicates */
+    uint64_t rate_bytes_s, recent_rate_bytes_s;                                 /* 0 */
+    uint64_t trailing_cell;                                                     /* the first that was not taken */
+    uint64_t leading_cell;                                                      /* the last that is there */
+    uint64_t average_cells_in_window, min_cells_in_window, max_cells_in_window; /* 0: not counted */
+    uint64_t first_nak_cell;                                                    /* 0 */
+    uint64_t naks_pending;                                                      /* 0 */
+    uint64_t naks_outstanding;                                                  /* 0 */
+    uint64_t frames_buffered;                                                   /* between the two cells */
+    uint64_t naks_sent;
+    uint64_t parity_naks_sent; /* 0: there is no FEC */
 };
 
 /* Counters of `s`. 0, or -1 with ENOTSOCK, EFAULT, ENETDOWN. */

@@ -384,6 +384,54 @@ TEST_F(ShimTransfer, AMessageThatIsNeverFinishedDoesNotHoldTheEndBack) {
     EXPECT_EQ(xy_poll(&in, 1, 10000), 1);
 }
 
+int set_boundary(int s, uint32_t bytes) {
+    return xy_setsockopt(s, XY_SOL, XY_OPT_RM_MESSAGE_BOUNDARY, &bytes, sizeof bytes);
+}
+
+TEST_F(ShimTransfer, AMessageMayComeInSeveralSends) {
+    const Pair p = make_pair(SOCK_RDM, true);
+    for (const size_t bytes : {10UL, 1400UL, 5000UL}) {
+        const std::string text = pattern(static_cast<unsigned>(bytes), bytes);
+        ASSERT_EQ(set_boundary(p.root, static_cast<uint32_t>(bytes)), 0);
+        EXPECT_EQ(send_text(p.root, text.substr(0, 3)), 3);
+        EXPECT_EQ(set_boundary(p.root, 4), -1);
+        EXPECT_EQ(errno, EALREADY);
+        xy_span span;
+        EXPECT_EQ(xy_reserve(p.root, 1, &span), -1);
+        EXPECT_EQ(errno, EALREADY);
+        EXPECT_EQ(send_text(p.root, ""), 0);
+        EXPECT_EQ(send_text(p.root, text + "x"), -1);
+        EXPECT_EQ(errno, EMSGSIZE);
+        EXPECT_EQ(receive_text(p.leaf, XY_MSG_DONTWAIT), "errno EAGAIN") << "it is not whole";
+        EXPECT_EQ(send_text(p.root, text.substr(3, 4)), 4);
+        EXPECT_EQ(send_text(p.root, text.substr(7)), static_cast<ssize_t>(bytes - 7));
+        EXPECT_EQ(receive_text(p.leaf), text);
+        EXPECT_EQ(send_text(p.root, "next"), 4);  // its boundary was for one message
+        EXPECT_EQ(receive_text(p.leaf), "next");
+    }
+    struct xy_stats stats {};
+    stats.size = sizeof stats;
+    ASSERT_EQ(xy_stats(p.root, &stats), 0);
+    EXPECT_EQ(stats.sent_messages, 6U);
+    EXPECT_EQ(set_boundary(p.root, 100), 0);
+    EXPECT_EQ(set_boundary(p.root, 0), 0);
+    EXPECT_EQ(send_text(p.root, "whole"), 5);
+    EXPECT_EQ(receive_text(p.leaf), "whole");
+    EXPECT_EQ(set_boundary(p.root, 1 << 30), -1);
+    EXPECT_EQ(errno, EMSGSIZE);
+    EXPECT_EQ(set_boundary(p.branch, 4), -1);
+    EXPECT_EQ(errno, EINVAL);
+    const uint16_t narrow = 4;
+    EXPECT_EQ(xy_setsockopt(p.root, XY_SOL, XY_OPT_RM_MESSAGE_BOUNDARY, &narrow, sizeof narrow), -1);
+    EXPECT_EQ(errno, EINVAL);
+}
+
+TEST_F(ShimTransfer, StreamsHaveNoMessageBoundary) {
+    const Pair p = make_pair(SOCK_STREAM, true);
+    EXPECT_EQ(set_boundary(p.root, 4), -1);
+    EXPECT_EQ(errno, ENOPROTOOPT);
+}
+
 // xy_cancel and SO_SNDTIMEO in the middle of a long message: it was not sent, and what is sent next is whole.
 TEST_F(ShimTransfer, AMessageThatWasBrokenOffIsNeitherDeliveredNorLost) {
     const Pair p = make_pair(SOCK_RDM, true);
