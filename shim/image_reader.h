@@ -68,6 +68,8 @@ class ImageReader {
         return there > a && there > b;
     }
     bool has_more() const { return position_ < published_; }
+    /// The same, by what is published now: before a source is put aside until the engine announces it again.
+    bool has_more_now() { return is_published_beyond(position_); }
     /// Where reading ends: with the stream, or before.
     abi::Position final() const { return std::min(read_end(), header().final.load(std::memory_order_acquire)); }
     /// Everything up to there is here. Shared words only: any thread.

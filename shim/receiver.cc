@@ -192,7 +192,7 @@ Outcome Receiver::receive(Socket& s, Scatter& to, bool is_partial, bool is_peek,
             tell(s, *source, false);
             forget_seen(s);
             // A message in pieces is not mixed with another leaf's.
-            if ((out.received.flags & XY_MSG_END) != 0) rotate(!source->reader.has_more());
+            if ((out.received.flags & XY_MSG_END) != 0) rotate(!source->reader.has_more_now());
             return outcome;
         }
         tell(s, *source, true);
@@ -221,7 +221,7 @@ Outcome Receiver::borrow(Socket& s, Taken& out, Borrowed& span) {
             forget_seen(s);
             if ((span.flags & XY_MSG_END) != 0) {
                 ++received_messages;
-                rotate(!source->reader.has_more());
+                rotate(!source->reader.has_more_now());
             }
             return outcome;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Joins after joins, and receives beside the thread that records events.
+// Joins after joins; receives after looks, and beside the thread that records events.
 #include <sys/eventfd.h>
 
 #include "tests/shm/shim_fixture.h"
@@ -23,6 +23,26 @@ TEST_F(ShimRejoin, AJoinThatDoesNotStartLeavesTheLastOneDecided) {
     EXPECT_EQ(join_error(), EADDRINUSE);  // and not EALREADY: none is under way
     daemon.locked([&] { daemon.nth(0).join_error = 0; });
     EXPECT_EQ(join_error(), 0);
+}
+
+TEST_F(ShimRejoin, AMessageAnnouncedBetweenALookAndAReceiveIsNotForgotten) {
+    const Pair p = make_pair(SOCK_RDM);
+    set_blocking(p.root, false);
+    const auto n_pushes = [&] {
+        return daemon.locked([&] {
+            const auto& slots = daemon.nth(0).slots;
+            return slots.empty() ? 0U : slots.begin()->second->pushes;
+        });
+    };
+    send_text(p.leaf, "one");
+    pollfd look{p.root, POLLIN, 0};
+    ASSERT_EQ(xy_poll(&look, 1, 10000), 1);
+    ASSERT_EQ(n_pushes(), 1U);
+    send_text(p.leaf, "two");
+    ASSERT_TRUE(eventually([&] { return n_pushes() == 2; }));
+
+    EXPECT_EQ(receive_text(p.root), "one");
+    EXPECT_EQ(receive_text(p.root), "two");
 }
 
 TEST_F(ShimRejoin, WhatAReceiveHasTakenIsNotToldAgain_W147) {
