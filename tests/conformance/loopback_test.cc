@@ -185,5 +185,21 @@ TEST_F(Groups, W_295_AnUnusedOutputBufferIsTolerated) {
     }
 }
 
+TEST_F(Groups, DISABLED_W_296_RootedDataHaveAScopeAndNoLoopback) {
+    XY_ROW("W-296");
+    const Bound root = listening_root(a);
+    const Edge edge = ask(root, far);
+    for (const bool is_on : {true, false}) {
+        EXPECT_THAT(set_loopback(a, root.s, is_on), Fails(EINVAL));
+        EXPECT_THAT(set_loopback(far, edge.s, is_on), Fails(EINVAL));
+    }
+    for (const int scope : {1, 64, 255})
+        EXPECT_THAT(set_scope(a, root.s, scope), Returns(0)) << scope;
+    EXPECT_THAT(set_scope(a, root.s, -1), Fails(EINVAL));
+    EXPECT_THAT(set_scope(a, root.s, 256), Fails(EINVAL));
+    must(a.send(root.s, "down"), "send");
+    EXPECT_EQ(far.receive(edge.s).text, "down");
+}
+
 }  // namespace
 }  // namespace xylem::conformance
