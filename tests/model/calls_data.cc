@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "tests/model/world.h"
 
@@ -52,6 +53,8 @@ void World::send(Node& s, const Op& op) {
         if (s.edge->root != nullptr) s.edge->up.pending.push_back(message);
         return;
     }
+    s.recent.emplace_back(n_steps_, message);
+    if (s.recent.size() > 8) s.recent.pop_front();
     for (Edge* e : s.edges)
         if (e->step == Edge::Step::kLive && e->leaf_receives()) e->down.pending.push_back(message);
 }
@@ -62,7 +65,7 @@ Queue& World::queue_of(Node& s, Edge& edge) const { return s.is_root() ? edge.up
 std::vector<Edge*> World::sources(Node& s) const {
     std::vector<Edge*> all;
     if (s.is_shut_read) return all;
-    if (s.is_leaf() && s.is_joined() && !s.edge->down.is_empty()) all.push_back(s.edge);
+    if (s.is_leaf() && s.is_joined() && !(s.edge->down.is_empty() && s.edge->early.empty())) all.push_back(s.edge);
     if (s.is_root())
         for (Edge* e : s.edges)
             if (!e->up.is_empty()) all.push_back(e);
@@ -92,8 +95,8 @@ void World::receive(Node& s, const Op& op) {
     const std::vector<Edge*> from = sources(s);
     // Nobody tells whose message was too long and is lost.
     if (s.type == SOCK_DGRAM && from.size() > 1) room = kMaxData;
-    const bool is_certain =
-        std::any_of(from.begin(), from.end(), [&](Edge* e) { return !queue_of(s, *e).may_be_lost; });
+    const bool is_certain = std::any_of(
+        from.begin(), from.end(), [&](Edge* e) { return !queue_of(s, *e).is_empty() && !queue_of(s, *e).may_be_lost; });
     std::set<int> allowed = nothing_there(s);
     const bool may_have = !from.empty();
     Request request = request_for(Call::kReceive, s.fd, flags | XY_MSG_DONTWAIT);
@@ -114,10 +117,26 @@ void World::receive(Node& s, const Op& op) {
             if (outcome != EMSGSIZE && queue_of(s, *e).may_be_lost) queue_of(s, *e) = {};
         return;
     }
+    if (s.is_leaf() && outcome == 0) place_early(*s.edge, reply, s.type == SOCK_STREAM);
     if (s.type == SOCK_STREAM)
         take_bytes(s, reply, room, flags);
     else
         take_message(s, reply, room, flags);
+}
+
+/// The first that a leaf receives tells what it got of what was sent just before it joined.
+void World::place_early(Edge& edge, const Reply& reply, bool is_stream) {
+    const auto early = std::exchange(edge.early, {});
+    for (size_t n = 0; n <= early.size(); ++n) {
+        std::deque<Message> all(early.end() - static_cast<ptrdiff_t>(n), early.end());
+        all.insert(all.end(), edge.down.pending.begin(), edge.down.pending.end());
+        std::string bytes;
+        for (size_t i = 0; i < all.size() && (i == 0 || (is_stream && bytes.size() < reply.data.size())); ++i)
+            bytes += content_of(all[i]).substr(i == 0 && n == 0 ? edge.down.taken_bytes : 0);
+        if (all.empty() || bytes.compare(0, reply.data.size(), reply.data) != 0) continue;
+        edge.down.pending = std::move(all);
+        return;
+    }
 }
 
 /// Whose message a c_root has received (W-038).
@@ -145,6 +164,8 @@ void World::take_message(Node& s, const Reply& reply, size_t room, int flags) {
     const bool is_too_long = reply.result < 0;
     Edge& edge = source_of(s, reply, room);
     Queue& queue = queue_of(s, edge);
+    if (queue.is_empty() && is_too_long && !edge.early.empty()) return;  // one of those that may have come early
+    if (queue.is_empty()) fail("received a message that nobody sent");
     const Message& message = queue.pending.front();
     const size_t left = message.bytes - queue.taken_bytes;
     const bool is_peek = (flags & XY_MSG_PEEK) != 0, is_partial = (flags & XY_MSG_PARTIAL) != 0;
@@ -193,7 +214,10 @@ void World::next_bytes(Node& s) {
     }
     check(&s, "FIONREAD()", reply, {0, EINVAL});
     size_t most = 0;
-    if (s.is_leaf() && s.is_joined()) most = s.edge->down.bytes();
+    if (s.is_leaf() && s.is_joined())
+        for (const Message& m : s.edge->early)
+            most += m.bytes;
+    if (s.is_leaf() && s.is_joined()) most += s.edge->down.bytes();
     for (const Edge* e : s.edges)
         most = std::max(most, e->up.bytes());
     if (reply.result > static_cast<int64_t>(most)) fail("FIONREAD tells " + std::to_string(reply.result) + " bytes");
@@ -213,7 +237,7 @@ Truth World::readable(const Node& s) const {
     if (s.is_leaf()) {
         if (!s.is_joined()) return Truth::kNo;
         if (s.has_ended()) return s.edge->down.may_be_lost ? Truth::kMaybe : Truth::kYes;
-        if (s.edge->down.is_empty()) return Truth::kNo;
+        if (s.edge->down.is_empty()) return s.edge->early.empty() ? Truth::kNo : Truth::kMaybe;
         return s.edge->down.may_be_lost ? Truth::kMaybe : Truth::kYes;
     }
     Truth most = Truth::kNo;

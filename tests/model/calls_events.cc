@@ -21,7 +21,9 @@ Truth World::truth(const Node& s, unsigned bit, std::set<int>& codes) const {
             if (s.is_shut_read) return Truth::kNo;
             Truth most = Truth::kNo;
             for (const Edge* e : sources(const_cast<Node&>(s)))
-                most = std::max(most, (s.is_root() ? e->up : e->down).may_be_lost ? Truth::kMaybe : Truth::kYes);
+                most = std::max(most, e->down.is_empty() && !s.is_root()            ? Truth::kMaybe
+                                      : (s.is_root() ? e->up : e->down).may_be_lost ? Truth::kMaybe
+                                                                                    : Truth::kYes);
             return most;
         }
         case XY_FD_WRITE_BIT:
@@ -39,7 +41,7 @@ Truth World::truth(const Node& s, unsigned bit, std::set<int>& codes) const {
             if (!s.is_leaf() || !s.has_ended()) return Truth::kNo;
             codes = s.edge->leaf_end;
             if (!codes.contains(0) || s.is_shut_read || !s.edge->leaf_receives()) return Truth::kYes;
-            if (s.edge->down.is_empty()) return Truth::kYes;  // W-165
+            if (s.edge->down.is_empty()) return s.edge->early.empty() ? Truth::kYes : Truth::kMaybe;  // W-165
             return s.edge->down.may_be_lost ? Truth::kMaybe : Truth::kNo;
         default:
             return Truth::kNo;

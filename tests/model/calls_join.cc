@@ -318,6 +318,9 @@ Node& World::add_handle(Node& root, Edge& edge, int fd, uint32_t id) {
 void World::go_live(Edge& edge) {
     edge.step = Edge::Step::kLive;
     edge.was_live = true;
+    constexpr uint64_t kSurelyPulled = 12;  // steps
+    for (const auto& [step, message] : edge.root->recent)
+        if (step + kSurelyPulled >= n_steps_ && edge.leaf_receives()) edge.early.push_back(message);
     Node& joiner = edge.is_invited ? *edge.root : *edge.leaf;
     decide(joiner, 0);
     edge.leaf->unsettled = Node::Unsettled::kLeaves;

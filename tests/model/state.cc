@@ -82,6 +82,7 @@ Truth handle_has_ended(const Edge& edge, std::set<int>& codes) {
     if (!edge.is_root_finished) return Truth::kNo;
     const bool takes_nothing = edge.leaf == nullptr || edge.leaf->is_shut_read || !edge.leaf_receives();
     if (edge.has_leaf_left && edge.root != nullptr) return is_up_read ? Truth::kYes : Truth::kMaybe;
+    if (!takes_nothing && edge.down.is_empty() && !edge.early.empty()) return Truth::kMaybe;
     if (takes_nothing || edge.down.is_empty()) return Truth::kYes;
     return edge.down.may_be_lost ? Truth::kMaybe : Truth::kNo;
 }

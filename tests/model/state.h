@@ -56,6 +56,8 @@ struct Edge {
     int callee_room = 0;
     std::optional<int> withdrawn;  // what accept says about it
     Queue down, up;
+    // What the root sent just before the leaf joined, and the worker may have pulled just after: it comes, or not.
+    std::deque<Message> early;
     bool is_root_finished = false;  // gracefully
     bool has_leaf_left = false;     // gracefully
     bool has_leaf_disconnected = false;
@@ -92,7 +94,8 @@ struct Node {
     std::vector<Edge*> edges;  // root: in order of admission
     bool is_finishing = false;
     bool is_shut_read = false, is_shut_write = false;
-    bool has_been_member = false;  // root: had an edge, or listened
+    bool has_been_member = false;                     // root: had an edge, or listened
+    std::deque<std::pair<uint64_t, Message>> recent;  // root: what it sent, by step
     uint64_t n_sent = 0, n_received = 0;
     Edge* partial = nullptr;  // root: whose message is being read in pieces
 

@@ -283,9 +283,9 @@ int64_t Worker::status(Reply& r) {
 }
 
 int64_t Worker::close_one(int fd) {
-    if (auto callee = callees_.extract(fd)) callee.mapped().reset();
     const int result = xy_close(fd);
     const int error = errno;
+    callees_.erase(fd);  // not earlier: until then the outcome may still be written
     if (result == 0) {
         event_fds_.erase(fd);
         open_.erase(fd);

@@ -164,6 +164,7 @@ void World::perform(const Op& op) {
     Node* s = find(op.s);
     const bool needs_socket = op.kind != Kind::kMake && op.kind != Kind::kMakeBadly;
     if (needs_socket && s == nullptr) return;
+    ++n_steps_;
     before_ = s != nullptr ? s->state() : "none";
     switch (op.kind) {
         case Kind::kMake:

@@ -139,6 +139,7 @@ class World {
     std::vector<Edge*> sources(Node& s) const;
     void take_message(Node& s, const Reply& reply, size_t room, int flags);
     void take_bytes(Node& s, const Reply& reply, size_t room, int flags);
+    static void place_early(Edge& edge, const Reply& reply, bool is_stream);
     Edge& source_of(Node& s, const Reply& reply, size_t room);
     Queue& queue_of(Node& s, Edge& edge) const;
     void next_bytes(Node& s);
@@ -194,6 +195,7 @@ class World {
     std::string script_;
     uint64_t n_calls_ = 0;
     uint64_t n_messages_ = 0;
+    uint64_t n_steps_ = 0;
     int deadline_ms_ = kDeadlineMs;
 };
 
