@@ -3,7 +3,7 @@
 """Runs the conformance suite over one kind of port: conformance.py local|af_xdp|af_packet BINARY [GTEST_ARG…]
 
 `local`: one daemon, and every party is a process on its host. Else three daemons on three hosts of a laboratory. The binary
-learns the daemons from XY_CONFORM_HOSTS ("SOCKET ADDRESS" of each, separated by commas).
+learns the daemons from XY_CONFORM_HOSTS ("SOCKET ADDRESS PID" of each, separated by commas).
 """
 import contextlib
 import os
@@ -26,20 +26,20 @@ def free_port(kind):
 
 
 def hosts_on(port, stack):
-    """(socket, address) of each host's daemon."""
+    """(socket, address, pid) of each host's daemon."""
     if port == "local":
         directory = stack.enter_context(Directory())
         daemon = stack.enter_context(Daemon(directory, "--signal-port", free_port(socket.SOCK_STREAM), "--data-port",
                                             free_port(socket.SOCK_DGRAM)))
-        return [(daemon.socket, "127.0.0.1")]
+        return [(daemon.socket, "127.0.0.1", daemon.pid)]
     lab = stack.enter_context(Lab(hosts=HOSTS - 1, port=port))
-    return [(lab.runtime_directory(h) / "xylemd.sock", f"10.77.0.{h + 1}") for h in range(HOSTS)]
+    return [(lab.runtime_directory(h) / "xylemd.sock", f"10.77.0.{h + 1}", lab.daemon_pid(h)) for h in range(HOSTS)]
 
 
 def main(port, binary, *args):
     with contextlib.ExitStack() as stack:
         hosts = hosts_on(port, stack)
-        env = {"XY_CONFORM_HOSTS": ",".join(f"{path} {address}" for path, address in hosts), "XY_CONFORM_DAEMON": XYLEMD}
+        env = {"XY_CONFORM_HOSTS": ",".join(" ".join(map(str, host)) for host in hosts), "XY_CONFORM_DAEMON": XYLEMD}
         done = subprocess.run([binary, *args], env={**os.environ, **env}, timeout=280)
         if done.returncode:
             raise SystemExit(done.returncode)

@@ -21,7 +21,7 @@ class Daemon {
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
 
-    Host host() const { return {directory_ + "/xylemd.sock", "127.0.0.1"}; }
+    Host host() const { return {directory_ + "/xylemd.sock", "127.0.0.1", pid_}; }
     pid_t pid() const { return pid_; }
     /// SIGKILL, and waits until it is gone.
     void kill();

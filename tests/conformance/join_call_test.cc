@@ -9,8 +9,6 @@
 namespace xylem::conformance {
 namespace {
 
-constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
-
 TEST(JoinCall, W_040_SignatureIsConnectWithDataAndFlags) {
     static_assert(std::is_same_v<decltype(&xy_join_leaf), int (*)(int, const sockaddr*, socklen_t, const xy_data*,
                                                                   xy_data*, const xy_qos*, const xy_qos*, unsigned)>);

@@ -7,29 +7,11 @@
 #include <cerrno>
 #include <set>
 
+#include "tests/conformance/pending_join.h"
 #include "tests/conformance/scene.h"
 
 namespace xylem::conformance {
 namespace {
-
-constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
-
-/// A nonblocking root with an invitation that nobody has answered.
-struct PendingInvitation {
-    Party root = on_host(0, "root"), leaf = on_host(1, "leaf");
-    Bound at = bound_root(root, kNonblocking), listener = listening_leaf(leaf);
-    int f = -1;
-
-    PendingInvitation() {
-        must(root.select(at.s, XY_FD_CONNECT | XY_FD_CLOSE), "select");
-        f = must(root.join(at.s, listener.name), "join");
-    }
-    int outcome() {
-        const Events events = root.await(at.s, XY_FD_CONNECT);
-        must(events, "FD_CONNECT");
-        return events.error_of[XY_FD_CONNECT_BIT];
-    }
-};
 
 /// A getsockopt's value.
 template <class T>
@@ -182,7 +164,7 @@ TEST(LeafDescriptor, W_101_ClosingItEvictsTheLeaf) {
 }
 
 TEST(LeafDescriptor, W_102_UnusableBeforeCompletion) {
-    PendingInvitation scene;
+    PendingRoot scene;
     EXPECT_THAT(scene.root.send(scene.f, "too early"), Fails(ENOTCONN));
     EXPECT_THAT(scene.root.receive_now(scene.f), Fails(ENOTCONN));
     EXPECT_THAT(scene.root.peer_of(scene.f), Fails(ENOTCONN));
@@ -193,13 +175,13 @@ TEST(LeafDescriptor, W_102_UnusableBeforeCompletion) {
 }
 
 TEST(LeafDescriptor, W_102_ClosingItIsAllowedBeforeCompletion) {
-    PendingInvitation scene;
+    PendingRoot scene;
     EXPECT_THAT(scene.root.close(scene.f), Succeeds());
 }
 
 TEST(LeafDescriptor, W_103_EventsMayBeSelectedBeforeCompletion) {
     XY_ROW("A-24");
-    PendingInvitation scene;
+    PendingRoot scene;
     EXPECT_THAT(scene.root.select(scene.f, XY_FD_CLOSE | XY_FD_READ | XY_FD_WRITE | XY_FD_CONNECT), Succeeds());
     EXPECT_TRUE(scene.root.is_quiet(scene.f));
     const int session = must(scene.leaf.accept(scene.listener.s), "accept");
@@ -212,7 +194,7 @@ TEST(LeafDescriptor, W_103_EventsMayBeSelectedBeforeCompletion) {
 
 TEST(LeafDescriptor, W_104_DeadAfterAFailedJoin) {
     XY_ROW("A-25");
-    PendingInvitation scene;
+    PendingRoot scene;
     EXPECT_THAT(scene.leaf.accept(scene.listener.s, answer_of(XY_REJECT)), Fails(ECONNREFUSED));
     ASSERT_EQ(scene.outcome(), ECONNREFUSED);
     EXPECT_THAT(scene.root.send(scene.f, "to nobody"), Fails(ENOTCONN));

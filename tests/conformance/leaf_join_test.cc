@@ -7,8 +7,6 @@
 namespace xylem::conformance {
 namespace {
 
-constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
-
 TEST(LeafJoin, W_080_LeafAsksAListeningRoot) {
     Party root = on_host(0, "root"), leaf = on_host(1, "leaf");
     const int r = must(root.socket({}, kRoot), "socket");

@@ -1,62 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/winsock.md 1.H: one outstanding join, joins of a member, another try, cancelling.
+// docs/winsock.md 1.H: one outstanding join, joins of a member, another try.
 #include <cerrno>
 
+#include "tests/conformance/pending_join.h"
 #include "tests/conformance/scene.h"
 
 namespace xylem::conformance {
 namespace {
-
-constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
-
-/// A leaf whose join is pending: the root has not decided.
-struct PendingLeaf {
-    Party root = on_host(0, "root"), leaf = on_host(1, "leaf");
-    Bound at = listening_root(root);
-    int s = open_leaf(leaf, kNonblocking);
-
-    PendingLeaf() {
-        must(leaf.select(s, XY_FD_CONNECT | XY_FD_CLOSE), "select");
-        must(leaf.join(s, at.name), "join");
-    }
-    void await_request() {
-        ASSERT_TRUE(root.run([s = at.s] { return calls::await_readable(s, kPatienceMs); }));
-    }
-    int outcome() {
-        const Events events = leaf.await(s, XY_FD_CONNECT);
-        must(events, "FD_CONNECT");
-        return events.error_of[XY_FD_CONNECT_BIT];
-    }
-};
-
-/// A root whose invitation is pending: the leaf has not decided.
-struct PendingRoot {
-    Party root = on_host(0, "root"), leaf = on_host(1, "leaf");
-    Bound at = bound_root(root, kNonblocking), listener = listening_leaf(leaf);
-    int f = -1;
-
-    PendingRoot() {
-        must(root.select(at.s, XY_FD_CONNECT), "select");
-        f = must(root.join(at.s, listener.name), "join");
-    }
-    void await_request() {
-        ASSERT_TRUE(leaf.run([s = listener.s] { return calls::await_readable(s, kPatienceMs); }));
-    }
-    int outcome() {
-        const Events events = root.await(at.s, XY_FD_CONNECT);
-        must(events, "FD_CONNECT");
-        return events.error_of[XY_FD_CONNECT_BIT];
-    }
-};
-
-/// What accept says of a request whose end is on its way.
-Accepted accept_ended(Party& party, int s) {
-    Accepted accepted;
-    do
-        accepted = party.accept(s, answer_of(XY_DEFER));
-    while (accepted.error == EBUSY);
-    return accepted;
-}
 
 TEST(Outstanding, W_110_OneJoinPerSocket) {
     PendingLeaf scene;
@@ -213,82 +163,6 @@ TEST(Outstanding, W_118_SocketIsBoundAgainAfterOtherFailures) {
     must(other.accept(another.s), "accept");
     EXPECT_EQ(scene.outcome(), 0);
     EXPECT_EQ(scene.leaf.name_of(scene.s), own);
-}
-
-TEST(Outstanding, W_119_ClosingTheLeafsDescriptorCancelsAnInvitation) {
-    PendingRoot scene;
-    scene.await_request();
-    EXPECT_THAT(scene.root.close(scene.f), Succeeds());
-    EXPECT_THAT(scene.root.send(scene.at.s, "to nobody"), Fails(ENOTCONN));
-    EXPECT_THAT(accept_ended(scene.leaf, scene.listener.s), Fails(EACCES));
-}
-
-TEST(Outstanding, W_119_ClosingTheSocketCancelsARequest) {
-    PendingLeaf scene;
-    scene.await_request();
-    EXPECT_THAT(scene.leaf.close(scene.s), Succeeds());
-    EXPECT_THAT(accept_ended(scene.root, scene.at.s), Fails(EACCES));
-    EXPECT_THAT(scene.root.send(scene.at.s, "to nobody"), Fails(ENOTCONN));
-}
-
-TEST(Outstanding, W_120_RootThatCancelledMayInviteAtOnce) {
-    XY_ROW("A-08");
-    PendingRoot scene;
-    Party other = on_host(2, "other");
-    const Bound another = listening_leaf(other);
-    scene.await_request();
-    must(scene.root.close(scene.f), "close");
-    EXPECT_TRUE(scene.root.is_quiet(scene.at.s)) << "no FD_CONNECT for what was cancelled";
-    EXPECT_THAT(scene.root.join(scene.at.s, another.name), Succeeds());
-    must(other.accept(another.s), "accept");
-    EXPECT_EQ(scene.outcome(), 0);
-    EXPECT_TRUE(scene.root.is_quiet(scene.at.s)) << "one FD_CONNECT";
-}
-
-TEST(Outstanding, W_121_LeafThatCancelledHasNoSocketLeft) {
-    XY_ROW("W-121");
-    PendingLeaf scene;
-    must(scene.leaf.close(scene.s), "close");
-    EXPECT_THAT(scene.leaf.join(scene.s, scene.at.name), Fails(ENOTSOCK));
-    EXPECT_THAT(scene.leaf.events(scene.s), Fails(ENOTSOCK));
-    EXPECT_THAT(scene.leaf.receive_now(scene.s), Fails(ENOTSOCK));
-    EXPECT_THAT(scene.leaf.close(scene.s), Fails(ENOTSOCK));
-}
-
-TEST(Outstanding, W_122_WithdrawnRequestIsTold) {
-    XY_ROW("A-09");
-    PendingLeaf scene;
-    must(scene.root.select(scene.at.s, XY_FD_ACCEPT), "select");
-    ASSERT_THAT(scene.root.await(scene.at.s, XY_FD_ACCEPT), Succeeds());
-    must(scene.leaf.close(scene.s), "close");
-    EXPECT_THAT(accept_ended(scene.root, scene.at.s), Fails(EACCES));
-    EXPECT_THAT(scene.root.accept_now(scene.at.s), Fails(EAGAIN)) << "told once";
-}
-
-TEST(Outstanding, W_122_WithdrawnInvitationIsTold) {
-    XY_ROW("A-09");
-    PendingRoot scene;
-    must(scene.leaf.select(scene.listener.s, XY_FD_ACCEPT), "select");
-    ASSERT_TRUE(scene.leaf.run([s = scene.listener.s] { return calls::await_readable(s, kPatienceMs); }));
-    must(scene.root.close(scene.f), "close");
-    EXPECT_TRUE(scene.leaf.events(scene.listener.s).has(XY_FD_ACCEPT)) << "what was recorded is not taken back";
-    EXPECT_THAT(accept_ended(scene.leaf, scene.listener.s), Fails(EACCES));
-}
-
-TEST(Outstanding, W_122_RequestOfACrashedCallerIsTold) {
-    XY_ROW("A-09");
-    PendingLeaf scene;
-    scene.await_request();
-    scene.leaf.kill();
-    EXPECT_THAT(accept_ended(scene.root, scene.at.s), Fails(ECONNRESET));
-}
-
-TEST(Outstanding, W_122_InvitationOfACrashedRootIsTold) {
-    XY_ROW("A-09");
-    PendingRoot scene;
-    scene.await_request();
-    scene.root.kill();
-    EXPECT_THAT(accept_ended(scene.leaf, scene.listener.s), Fails(ECONNRESET));
 }
 
 TEST(Outstanding, W_123_BlockingJoinInAnotherThreadIsUnderWay) {

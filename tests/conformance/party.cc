@@ -11,14 +11,14 @@ namespace xylem::conformance {
 
 namespace {
 
-/// XY_CONFORM_HOSTS: "SOCKET ADDRESS" of each, separated by commas; set by conformance.py.
+/// XY_CONFORM_HOSTS: "SOCKET ADDRESS PID" of each, separated by commas; set by conformance.py.
 std::vector<Host> hosts_of_environment() {
     const char* text = std::getenv("XY_CONFORM_HOSTS");
     std::vector<Host> hosts;
     std::istringstream list(text != nullptr ? text : "");
     for (std::string one; std::getline(list, one, ',');) {
         Host host;
-        std::istringstream(one) >> host.socket >> host.address;
+        std::istringstream(one) >> host.socket >> host.address >> host.daemon;
         hosts.push_back(host);
     }
     if (hosts.empty())
@@ -89,6 +89,10 @@ Pending<Accepted> Party::start_accept(int s, const Answer& answer, Where where) 
 
 Done Party::send(int s, const Text& text, int flags, Where where) {
     return run([=] { return done(xy_send(s, text.bytes, text.length, flags)); }, where);
+}
+
+Done Party::send_to(int s, const Text& text, const Address& to, Where where) {
+    return run([=] { return done(xy_sendto(s, text.bytes, text.length, 0, to.get(), to.length)); }, where);
 }
 
 Received Party::receive(int s, Where where) {

@@ -14,6 +14,7 @@ namespace xylem::conformance {
 struct Host {
     std::string socket;   // the daemon's
     std::string address;  // "10.77.0.1"
+    pid_t daemon = 0;     // whose /proc shows what the host's kernel holds
 };
 
 /// Host `i` of the play.
@@ -43,6 +44,7 @@ class Party : public Process {
     Accepted accept_now(int s, const Answer& answer = {}, Where where = Where::current());
     Pending<Accepted> start_accept(int s, const Answer& answer = {}, Where where = Where::current());
     Done send(int s, const Text& text, int flags = 0, Where where = Where::current());
+    Done send_to(int s, const Text& text, const Address& to, Where where = Where::current());
     /// Waits for a message on a nonblocking socket as well.
     Received receive(int s, Where where = Where::current());
     /// Just the call.

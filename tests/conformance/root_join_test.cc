@@ -11,8 +11,6 @@
 namespace xylem::conformance {
 namespace {
 
-constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
-
 /// A kernel socket's connect() to the name, made by the party.
 Done kernel_connect(Party& party, const Address& name) {
     return party.run([name] {

@@ -69,4 +69,15 @@ Edge invite(const Bound& root, const Bound& listener, const JoinWish& wish) {
     return {must(joined, "the join"), listener.party, s};
 }
 
+std::vector<std::string> hear(Party& party, int s, std::vector<std::string> wanted) {
+    std::vector<std::string> heard;
+    while (!wanted.empty() || !party.is_quiet(s)) {
+        const Received received = party.receive(s);
+        must(received, "a message");
+        heard.emplace_back(received.text.view());
+        std::erase(wanted, heard.back());
+    }
+    return heard;
+}
+
 }  // namespace xylem::conformance

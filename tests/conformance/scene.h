@@ -4,6 +4,9 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "tests/conformance/party.h"
 
 /// A row of strength R says which reading of the documents it follows.
@@ -14,6 +17,8 @@ namespace xylem::conformance {
 
 inline constexpr unsigned kRoot = XY_C_ROOT | XY_D_ROOT;
 inline constexpr unsigned kLeaf = XY_C_LEAF | XY_D_LEAF;
+
+inline constexpr Kind kNonblocking{SOCK_RDM | SOCK_NONBLOCK};
 
 inline Party on_host(size_t i, const char* name) { return {host(i), name}; }
 
@@ -44,5 +49,8 @@ struct Edge {
 Edge ask(const Bound& root, Party& leaf, const Kind& kind = {}, const JoinWish& wish = {});
 /// A listening leaf that is invited and accepts.
 Edge invite(const Bound& root, const Bound& listener, const JoinWish& wish = {});
+
+/// What the party receives on `s`: waits until all of `wanted` have come, and then for what must not come.
+std::vector<std::string> hear(Party& party, int s, std::vector<std::string> wanted);
 
 }  // namespace xylem::conformance
