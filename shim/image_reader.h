@@ -76,6 +76,8 @@ class ImageReader {
     bool has_all() const { return published() >= final(); }
     /// Nothing more can be taken. Passes over a message at the end that was not finished.
     bool is_at_final();
+    /// A hostile sender's: nothing of it is read any more.
+    void pass_over_all() { position_ = header().published.load(std::memory_order_acquire); }
     bool has_reached_kick() const { return position_ >= header().kick_at.load(std::memory_order_relaxed); }
 
     uint32_t leaf_number() const { return leaf_number_; }

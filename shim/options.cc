@@ -162,6 +162,20 @@ int add_source(Socket& s, const void* value, socklen_t length) {
     return 0;
 }
 
+// What a MESH member sends comes back to it (W-290).
+int take_loopback(Socket& s, const IoctlBuffers& b) {
+    if (b.in == nullptr || b.in_bytes < sizeof(int)) return EFAULT;
+    const int32_t value = int_at(b.in);
+    abi::OptionBody body{XY_SOL, abi::kOptionLoopback, sizeof value, 0, {}};
+    memcpy(body.value, &value, sizeof value);
+    // Nothing is sent or taken meanwhile: what was sent before comes back, what is sent afterwards does not.
+    Lock sending(s.send_mutex);
+    Lock receiving(s.receive_mutex);
+    const int error = s.attachment->tell(abi::Op::kSetOption, s.id, body);
+    if (error == 0 && value == 0) s.receiver.end_own(s.sender.committed());
+    return error;
+}
+
 }  // namespace
 
 int set_option(Socket& s, int level, int name, const void* value, socklen_t length) {
@@ -210,6 +224,8 @@ int control(Socket& s, unsigned code, const IoctlBuffers& b) {
         case XY_SIO_SET_QOS:
             return result_of(take_qos(s, b));
         case XY_SIO_MULTIPOINT_LOOPBACK:
+            if (s.protocol == XY_PROTO_MESH) return result_of(take_loopback(s, b));
+            [[fallthrough]];
         case XY_SIO_MULTICAST_SCOPE:
             return result_of(take_multicast_setting(s, code, b));
         default:

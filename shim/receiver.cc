@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/receiver.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <new>
@@ -77,18 +79,24 @@ int Receiver::open_image(Socket& s, uint32_t slot, Source& source) {
         return error;
     const abi::Geometry geometry{reply.cell_bytes, reply.cells_log2};
     if (!geometry.is_valid()) return EPROTO;
-    if (source.is_known && source.reader.is_open() && reply.leaf_number == source.reader.leaf_number()) return 0;
+    struct stat file {};
+    fstat(fds.peek(0), &file);
+    if (source.is_known && source.reader.is_open() && source.file == file.st_ino) return 0;
     Mapping image;
     if (const int error = image.map(fds.peek(0), abi::image_total_bytes(geometry), false)) return error;
     closed_lost_bytes_ += source.reader.lost_bytes();
     closed_lost_gaps_ += source.reader.lost_gaps();
     drop(source);
-    if (!source.reader.open(static_cast<Mapping&&>(image), reply, has_inbox_ ? nullptr : &s.engine->read_end,
-                            is_group(s) ? &s.group_filter : nullptr)) {
+    source.read_end.store(reply.end, std::memory_order_relaxed);
+    const auto* read_end = has_inbox_ ? &source.read_end : &s.engine->read_end;
+    const auto* filter = is_group(s) ? &s.group_filter : nullptr;
+    if (!source.reader.open(static_cast<Mapping&&>(image), reply, read_end, filter)) {
         image.release();
         return EPROTO;
     }
     source.is_known = true;
+    source.is_own = reply.is_own != 0;
+    source.file = file.st_ino;
     source.told = reply.start;
     source.consumed->store(reply.start, std::memory_order_release);
     return 0;
@@ -124,7 +132,9 @@ Source* Receiver::slot_source(Socket& s, uint32_t slot) {
         source->pushes = inbox_app_.as<InboxApp>()->slots[slot].acked.load(std::memory_order_relaxed);
     }
     const bool is_lent = source->borrowing.first != source->borrowing.next;
-    if (!source->is_known || (source->checked_at != n_closed && !is_lent)) {
+    // Its stream has ended, and was read: what is ready now is another's.
+    const bool has_ended = source->reader.is_open() && source->reader.is_at_final();
+    if (!source->is_known || ((source->checked_at != n_closed || has_ended) && !is_lent)) {
         source->checked_at = n_closed;
         if (open_image(s, slot, *source) == EPROTO) source->is_broken = true;
     }
@@ -143,6 +153,7 @@ void Receiver::take_ready(Socket& s) {
         Source* source = slot_source(s, slot);
         if (source == nullptr) continue;
         app->slots[slot].acked.store(++source->pushes, std::memory_order_seq_cst);
+        if (source->is_broken) give_up(s, *source);
         if (source->is_ready || source->is_broken || !source->is_known) continue;
         source->is_ready = true;
         const uint32_t n_ready = n_ready_.load(std::memory_order_relaxed);
@@ -195,12 +206,26 @@ Outcome Receiver::receive(Socket& s, Scatter& to, bool is_partial, bool is_peek,
             if ((out.received.flags & XY_MSG_END) != 0) rotate(!source->reader.has_more_now());
             return outcome;
         }
-        tell(s, *source, true);
-        if (outcome == Outcome::kBroken) source->is_broken = true;
+        put_aside(s, *source, outcome);
         if (!has_inbox_) return outcome;
         rotate(true);
     }
     return !has_inbox_ && source_.is_broken ? Outcome::kBroken : Outcome::kNone;
+}
+
+/// Nothing more to take of it now.
+void Receiver::put_aside(Socket& s, Source& source, Outcome outcome) {
+    if (outcome == Outcome::kBroken) source.is_broken = true;
+    if (has_inbox_ && source.is_broken) return give_up(s, source);
+    if (has_inbox_) source.reader.is_at_final();  // passes over a message that its sender did not finish
+    tell(s, source, true);
+}
+
+/// One sender of several wrote nonsense: nothing of it is read any more, and it is not held up, nor are the others.
+void Receiver::give_up(Socket& s, Source& source) {
+    if (!source.reader.is_open()) return;
+    source.reader.pass_over_all();
+    tell(s, source, true);
 }
 
 Outcome Receiver::borrow(Socket& s, Taken& out, Borrowed& span) {
@@ -225,8 +250,7 @@ Outcome Receiver::borrow(Socket& s, Taken& out, Borrowed& span) {
             }
             return outcome;
         }
-        tell(s, *source, true);
-        if (outcome == Outcome::kBroken) source->is_broken = true;
+        put_aside(s, *source, outcome);
         if (!has_inbox_) return outcome;
         rotate(true);
     }
@@ -305,6 +329,15 @@ void Receiver::forget_seen(Socket& s) {
     if (!has_told_seen_) return;
     has_told_seen_ = false;
     s.app->seen.store(0, std::memory_order_relaxed);
+}
+
+void Receiver::end_own(Position end) {
+    for (uint32_t i = 0; slots_ != nullptr && i < kInboxSlots; ++i) {
+        Source* source = slots_[i];
+        if (source == nullptr || !source->is_own) continue;
+        Position none = abi::kNoPosition;
+        source->read_end.compare_exchange_strong(none, end, std::memory_order_release);
+    }
 }
 
 void Receiver::flush(Socket& s) {

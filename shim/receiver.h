@@ -32,7 +32,10 @@ struct Source {
     uint32_t checked_at = 0;  // inbox: Receiver::n_leaves_closed when the image was last asked for
     bool is_ready = false;    // inbox: in the queue of ready slots
     bool is_broken = false;
-    bool is_known = false;  // an image was got at least once
+    bool is_known = false;                                  // an image was got at least once
+    bool is_own = false;                                    // what this socket sends itself
+    uint64_t file = 0;                                      // its inode number
+    std::atomic<abi::Position> read_end{abi::kNoPosition};  // as in ImageReply::end
 };
 
 struct Taken {
@@ -76,6 +79,8 @@ class Receiver {
     bool has_image() const { return source_.reader.is_open(); }
     bool was_live() const { return source_.is_known; }
 
+    /// What this socket sends from `end` on does not come back to it. With the receive mutex held.
+    void end_own(abi::Position end);
     /// A leaf's descriptor was closed: its slot may be another's from now on.
     void note_leaf_closed() { n_leaves_closed_.fetch_add(1, std::memory_order_relaxed); }
     uint64_t lost_bytes() const;
@@ -90,6 +95,8 @@ class Receiver {
     Source* slot_source(Socket& s, uint32_t slot);
     Source* front(uint32_t& slot);
     void rotate(bool is_empty);
+    void put_aside(Socket& s, Source& source, Outcome outcome);
+    void give_up(Socket& s, Source& source);
     void tell(Socket& s, Source& source, bool must);
     void forget_seen(Socket& s);
     static abi::Position needed(const Source& source);

@@ -52,6 +52,8 @@ class Sender {
     bool has_quarter_free() const;
     uint32_t max_record_bytes() const { return geometry_.cell_bytes - abi::kRecordHeaderBytes; }
     abi::Position position() const { return position_; }
+    /// Everything before it is published.
+    abi::Position committed() const { return committed_; }
     /// Any thread.
     uint64_t log_bytes() const { return log_bytes_written_.load(std::memory_order_relaxed); }
 

@@ -33,21 +33,27 @@ int map_reply(Socket* s, Attachment& attachment, abi::Op op, const abi::LeafStat
     return n_here > kMaxStatusBytes / row_bytes ? EPROTO : rows.map(fds.peek(0), n_here * row_bytes, false);
 }
 
+constexpr uint32_t kMeshCapabilities =
+    XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT | XY_CAP_ROOTED_CONTROL | XY_CAP_QOS;
+constexpr uint32_t kTreeCapabilities = kMeshCapabilities | XY_CAP_ROOTED_DATA | XY_CAP_LEAF_TO_ROOT;
+
 struct Kind {
     int protocol, type;
     const char* name;
+    uint32_t capabilities;
 };
 
 constexpr Kind kKinds[] = {
-    {XY_PROTO_TREE, SOCK_RDM, "tree/rdm"},
-    {XY_PROTO_TREE, SOCK_STREAM, "tree/stream"},
-    {XY_PROTO_TREE, SOCK_DGRAM, "tree/dgram"},
-    {XY_PROTO_GROUP, SOCK_DGRAM, "group/dgram"},
+    {XY_PROTO_TREE, SOCK_RDM, "tree/rdm", kTreeCapabilities},
+    {XY_PROTO_TREE, SOCK_STREAM, "tree/stream", kTreeCapabilities},
+    {XY_PROTO_TREE, SOCK_DGRAM, "tree/dgram", kTreeCapabilities},
+    {XY_PROTO_MESH, SOCK_RDM, "mesh/rdm", kMeshCapabilities},
+    {XY_PROTO_MESH, SOCK_STREAM, "mesh/stream", kMeshCapabilities},
+    {XY_PROTO_MESH, SOCK_DGRAM, "mesh/dgram", kMeshCapabilities},
+    {XY_PROTO_GROUP, SOCK_DGRAM, "group/dgram", XY_CAP_MULTIPOINT},
 };
 constexpr uint32_t kDatagram4 = 1500 - 20 - 8, kDatagram6 = 1500 - 40 - 8;  // unfragmented, at an Ethernet's usual MTU
 constexpr int kFamilies[] = {AF_INET, AF_INET6};
-constexpr uint32_t kTreeCapabilities = XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT |
-                                       XY_CAP_ROOTED_CONTROL | XY_CAP_ROOTED_DATA | XY_CAP_QOS | XY_CAP_LEAF_TO_ROOT;
 
 }  // namespace
 
@@ -115,7 +121,7 @@ int list_protocols(xy_protocol* out, unsigned count) {
             entry.protocol = kind.protocol;
             entry.type = kind.type;
             entry.family = family;
-            entry.capabilities = kind.protocol == XY_PROTO_GROUP ? uint32_t{XY_CAP_MULTIPOINT} : kTreeCapabilities;
+            entry.capabilities = kind.capabilities;
             if (kind.type != SOCK_STREAM) entry.max_message = static_cast<uint32_t>(geometry.max_message_bytes());
             if (kind.protocol == XY_PROTO_GROUP) entry.max_message = family == AF_INET ? kDatagram4 : kDatagram6;
             snprintf(entry.name, sizeof entry.name, "%s%s", kind.name, family == AF_INET6 ? "/ipv6" : "");

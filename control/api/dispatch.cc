@@ -66,6 +66,12 @@ bool decide(const Call& call) {
     return true;
 }
 
+bool set_option(const Call& call) {
+    if (call.body.size() != sizeof(abi::OptionBody)) return false;
+    call.sessions.set_option(call.app, call.socket, body_of<abi::OptionBody>(call), call.respond);
+    return true;
+}
+
 bool status(const Call& call) {
     if (!call.body.empty()) return false;
     call.respond(call.sessions.status(call.app));
@@ -104,7 +110,7 @@ bool dispatch(Sessions& sessions, App& app, std::span<const std::byte> message, 
         case Op::kRecvDisconnect:
             return run(call, &Sessions::recv_disconnect);
         case Op::kSetOption:
-            return run(call, &Sessions::set_option);
+            return set_option(call);
         case Op::kGetOption:
             return run(call, &Sessions::get_option);
         case Op::kName:

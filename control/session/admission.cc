@@ -11,9 +11,10 @@ namespace xylem::session {
 void Sessions::append(const RootEdgeRef& edge) {
     edge->step = RootStep::kAdding;
     edge->deadline_ms = now_ms() + settings_.join_timeout_ms;
+    if (edge->root->is_mesh() && may_reach(*edge->root, edge->peer)) return mesh_.prepare(edge);
     Result<void> admitted;
     if (!may_reach(*edge->root, edge->peer)) admitted = Error{ENETUNREACH, "the root's scope is its own host"};
-    if (admitted && may_send(edge->direction)) admitted = prepare_reader(*edge);
+    if (admitted && !edge->root->is_mesh() && may_send(edge->direction)) admitted = prepare_reader(*edge);
     if (!admitted) {
         if (edge->is_invited) {
             cancel(edge->peer, edge->join, false);

@@ -66,6 +66,7 @@ Reply Sessions::ask(Socket& socket, const Endpoint& name, const abi::JoinBody& b
     edge->leaf = *socket.local;
     edge->direction = direction_of(body.flags);
     edge->socket_type = socket.type;
+    edge->protocol = socket.protocol;
     const auto* first = reinterpret_cast<const std::byte*>(body.caller);
     edge->caller_data.assign(first, first + body.caller_bytes);
     edge->qos = body.qos;
@@ -105,7 +106,7 @@ void Sessions::asked_peer(const LeafEdgeRef& edge, Result<PeerId> peer) {
     request.set_join(edge->join);
     to_proto(edge->root, *request.mutable_root());
     to_proto(edge->leaf, *request.mutable_leaf());
-    request.set_protocol(XY_PROTO_TREE);
+    request.set_protocol(static_cast<uint32_t>(edge->protocol));
     request.set_socket_type(static_cast<uint32_t>(edge->socket_type));
     request.set_direction(edge->direction);
     request.set_caller_data(data_to(edge->caller_data));
@@ -118,7 +119,8 @@ void Sessions::asked_peer(const LeafEdgeRef& edge, Result<PeerId> peer) {
 /// The common part of an offer and an invitation. False: it makes no sense.
 bool Sessions::take_offer(LeafEdge& edge, const proto::StreamParameters& stream, uint64_t feedback_label,
                           uint64_t upstream_label, const proto::Address& data_address, uint32_t slow_leaf_ms) {
-    const bool receives = may_receive(edge.direction), sends = may_send(edge.direction);
+    const bool is_tree = !edge.is_mesh();  // a MESH has feeds instead
+    const bool receives = is_tree && may_receive(edge.direction), sends = is_tree && may_send(edge.direction);
     if (!take_data_address(edge.peer, data_address, edge.root_data)) return false;
     const std::optional<engine::Geometry> geometry = geometry_of(stream);
     if (!geometry || stream.socket_type() != static_cast<uint32_t>(edge.socket_type)) return false;
@@ -146,7 +148,7 @@ void Sessions::on_offer(const LeafEdgeRef& edge, const proto::JoinOffer& offer) 
         ready.set_label(edge->image->label);
         ready.set_window_cells(static_cast<uint32_t>(edge->image->image->spec().geometry.cells()));
     }
-    if (edge->upstream) {
+    if (edge->upstream && !edge->is_mesh()) {
         ready.set_upstream_feedback_label(edge->upstream_feedback->peek());
         to_proto(edge->upstream->geometry(), edge->socket_type, *ready.mutable_upstream());
     }
@@ -156,6 +158,7 @@ void Sessions::on_offer(const LeafEdgeRef& edge, const proto::JoinOffer& offer) 
 
 /// Makes what must exist before the root may send: image and reader, and our own stream.
 Result<void> Sessions::prepare_leaf(LeafEdge& edge) {
+    if (edge.is_mesh()) return mesh_.prepare_stream(edge);
     if (edge.tag != 0) {
         Result<HostImageRef> image = image_for(edge);
         edge.kept.clear();
@@ -253,18 +256,24 @@ Result<void> Sessions::prepare_upstream(LeafEdge& edge) {
     return {};
 }
 
+/// MESH: the member exists. TREE: a stream of our own has somewhere to go.
+static bool is_prepared_to_start(const LeafEdge& edge, uint32_t upstream_window_cells) {
+    if (edge.is_mesh()) return edge.member != nullptr;
+    return !edge.upstream || upstream_window_cells != 0;
+}
+
 void Sessions::on_accept(const LeafEdgeRef& edge, const proto::JoinAccept& accept) {
     std::optional<Bytes> callee = data_from(accept.callee_data());
     if (!callee || !is_position_of(edge->geometry, accept.start())) return violate(edge, "malformed_accept");
     if (edge->image && !edge->reader) return violate(edge, "unprepared_accept");
-    if (edge->upstream && accept.upstream_window_cells() == 0) return violate(edge, "malformed_accept");
+    if (!is_prepared_to_start(*edge, accept.upstream_window_cells())) return violate(edge, "malformed_accept");
     edge->socket->callee_data = std::move(*callee);
     if (accept.has_qos()) edge->socket->qos = merged_qos(edge->socket->qos, from_proto(accept.qos()));
     start_leaf(edge, accept.leaf_number(), accept.start(), accept.upstream_window_cells());
 }
 
 void Sessions::on_live(const LeafEdgeRef& edge, const proto::Live& live) {
-    if (!is_position_of(edge->geometry, live.start()) || (edge->upstream && live.upstream_window_cells() == 0))
+    if (!is_position_of(edge->geometry, live.start()) || !is_prepared_to_start(*edge, live.upstream_window_cells()))
         return violate(edge, "malformed_live");
     start_leaf(edge, live.leaf_number(), live.start(), live.upstream_window_cells());
 }
@@ -287,7 +296,7 @@ void Sessions::start_leaf(const LeafEdgeRef& edge, uint32_t number, engine::Posi
         engine_.reader_live(edge->reader->get(), start);
         edge->is_reader_live = true;
     }
-    if (!edge->upstream) return leaf_is_live(edge);
+    if (!edge->upstream || edge->is_mesh()) return leaf_is_live(edge);
     engine::ReplicaSpec spec{.window_cells = window_cells};
     ImageRef local;
     if (edge->peer == kSelf) {

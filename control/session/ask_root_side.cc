@@ -63,7 +63,8 @@ void Sessions::on_request(PeerId peer, const proto::JoinRequest& request) {
     Socket* listener = stopped_ ? nullptr : listener_at(*wanted, Role::kRoot);
     if (listener == nullptr || listener->root->is_finishing)
         return reject(peer, request.join(), ECONNREFUSED, "no c_root listens there");
-    if (request.protocol() != XY_PROTO_TREE || request.socket_type() != static_cast<uint32_t>(listener->type))
+    if (request.protocol() != static_cast<uint32_t>(listener->protocol) ||
+        request.socket_type() != static_cast<uint32_t>(listener->type))
         return reject(peer, request.join(), ECONNREFUSED, "the root's socket is of another type");
     if (!may_reach(*listener->root, peer))
         return reject(peer, request.join(), ENETUNREACH, "the root's scope is its own host");
@@ -109,6 +110,7 @@ void Sessions::offer(const RootEdgeRef& edge, Socket& listener, const proto::Joi
 
 /// The labels that the leaf's host must know before it makes anything.
 void Sessions::prepare_edge(RootEdge& edge) {
+    if (edge.root->is_mesh()) return;
     if (may_receive(edge.direction)) edge.host = host_for(*edge.root, edge.peer);
     if (may_send(edge.direction)) edge.upstream_label = std::make_unique<LabelBox>(door_);
 }
@@ -160,13 +162,14 @@ bool Sessions::take_ready(RootEdge& edge, uint64_t label, uint32_t window_cells,
             watch_host(edge.host);
         }
     }
+    edge.upstream_address = data;
+    if (edge.root->is_mesh()) return true;
     if (has_upstream != may_send(edge.direction)) return false;
     if (!has_upstream) return true;
     const std::optional<engine::Geometry> geometry = geometry_of(upstream);
     if (!geometry || upstream_feedback == 0) return false;
     edge.upstream_geometry = *geometry;
     edge.upstream_feedback = upstream_feedback;
-    edge.upstream_address = data;
     return true;
 }
 

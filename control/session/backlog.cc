@@ -207,7 +207,7 @@ void Sessions::decide_leaf(Socket& listener, Request request, const abi::AcceptD
         accept.set_label(edge->image->label);
         accept.set_window_cells(static_cast<uint32_t>(edge->image->image->spec().geometry.cells()));
     }
-    if (edge->upstream) {
+    if (edge->upstream && !edge->is_mesh()) {
         accept.set_upstream_feedback_label(edge->upstream_feedback->peek());
         to_proto(edge->upstream->geometry(), edge->socket_type, *accept.mutable_upstream());
     }

@@ -25,6 +25,7 @@ Reply Sessions::shutdown(App& app, uint32_t id, const abi::HowBody& body) {
     if (socket->role == Role::kRoot) {
         if (socket->root->edges.empty() && !socket->is_listening) return Reply(ENOTCONN);
         if (ends_receiving) socket->is_shut_receive = true;
+        if (ends_receiving && socket->root->member) socket->root->member->stop_receiving();
         if (ends_sending) shut_root(*socket, {});
         return {};
     }
@@ -42,7 +43,8 @@ void Sessions::shut_receive(Socket& leaf) {
     if (leaf.is_shut_receive) return;
     leaf.is_shut_receive = true;
     drop_reader(*leaf.leaf);
-    confirm(leaf.leaf);
+    if (leaf.leaf->member) leaf.leaf->member->stop_receiving();
+    leaf.leaf->is_mesh() ? mesh_.end_if_read(leaf.leaf) : confirm(leaf.leaf);
 }
 
 void Sessions::shut_root(Socket& socket, const Bytes& disconnect) {
@@ -147,6 +149,7 @@ void Sessions::crash(Socket& socket) {
             close_queue(socket, ECONNREFUSED);
             root->socket = nullptr;
             break_root(*root, ECONNRESET, XY_END_APP_DIED);
+            free_root_if_over(*root);
             break;
         }
         case Role::kLeaf:

@@ -3,11 +3,13 @@
 // both are on this host they are two objects all the same. An edge owns its engine objects; an edge that is over owns
 // none.
 #pragma once
+#include <xylem/socket.h>
 #include <xylem/stats.h>
 
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,8 @@ class Socket;
 struct Root;
 struct RootEdge;
 struct LeafEdge;
+class Member;
+using MemberRef = std::shared_ptr<Member>;
 using RootEdgeRef = std::shared_ptr<RootEdge>;
 using LeafEdgeRef = std::shared_ptr<LeafEdge>;
 using EdgeKey = std::pair<PeerId, uint64_t>;
@@ -96,6 +100,10 @@ struct RootEdge : std::enable_shared_from_this<RootEdge> {
     engine::Position upstream_final = abi::kNoPosition;
     bool ends_after_upstream = false;  // F ends (gracefully) once the application has read all of it
 
+    // MESH: the others know of it; the join waits for the ways from and to these.
+    bool is_announced = false;
+    std::set<uint32_t> awaits_from, awaits_to;
+
     // The row of xy_leaf_stats.
     uint32_t state = XY_LEAF_PENDING;
     uint32_t reason = XY_END_NONE;
@@ -130,6 +138,8 @@ struct LeafEdge : std::enable_shared_from_this<LeafEdge> {
     Endpoint root, leaf;
     uint32_t direction = 0;  // of the leaf
     int socket_type = 0;
+    int protocol = 0;
+    MemberRef member;  // MESH, once admitted: all of its data go that way
     Bytes caller_data;
     abi::Qos qos{};
     uint64_t deadline_ms = 0;
@@ -165,6 +175,7 @@ struct LeafEdge : std::enable_shared_from_this<LeafEdge> {
     EdgeKey key() const { return {peer, join}; }
     /// Where its application has read all there is for it.
     engine::Position end_of_reading() const { return std::min(read_end, image->final); }
+    bool is_mesh() const { return protocol == XY_PROTO_MESH; }
 };
 
 }  // namespace xylem::session

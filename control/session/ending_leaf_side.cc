@@ -17,16 +17,18 @@ void Sessions::on_close(const LeafEdgeRef& edge, const proto::Close& close) {
     if (!data || close.code() < 0 || !is_sane) return violate(edge, "malformed_close");
     if (edge->socket != nullptr && !data->empty()) edge->socket->disconnect_in = std::move(*data);
     if (edge->step == LeafStep::kLingering) {
+        if (edge->is_mesh()) return;                     // the others still read it
         if (close.code() != 0) release_leaf_edge(edge);  // nobody is left to read it
         return;
     }
     if (edge->step == LeafStep::kConfirmed) {
-        if (close.code() == 0) return;
+        if (close.code() == 0 || edge->is_mesh()) return;
         if (edge->socket != nullptr) edge->socket->set_leaves(0);
         return drop_leaf_upstream(*edge);
     }
     if (close.code() != 0) return end_leaf_edge(edge, close.code());
     if (edge->step != LeafStep::kLive) return;
+    if (edge->is_mesh()) return mesh_.on_close(edge, has_final);
     edge->step = LeafStep::kClosing;
     edge->progress = {};
     if (!edge->reader) {
@@ -94,6 +96,7 @@ void Sessions::drop_leaf_upstream(LeafEdge& edge) {
 void Sessions::release_leaf_edge(const LeafEdgeRef& edge) {
     if (edge->step == LeafStep::kOver) return;
     edge->step = LeafStep::kOver;
+    if (const MemberRef member = std::exchange(edge->member, nullptr)) member->release();
     drop_reader(*edge);
     drop_leaf_upstream(*edge);
     edge->image.reset();
@@ -122,6 +125,7 @@ engine::Position Sessions::finish_own_stream(LeafEdge& edge) {
         edge.upstream_final = engine_.committed(edge.upstream->get());
         engine_.finish_stream(edge.upstream->get(), edge.upstream_final);
     }
+    if (edge.member) edge.member->finish(edge.upstream_final);
     return edge.upstream_final;
 }
 
@@ -141,8 +145,10 @@ void Sessions::close_leaf_socket(Socket& socket, bool is_abortive, uint32_t reas
     leave(edge, 0, XY_END_LEFT, {});
     drop_reader(*edge);
     edge->image.reset();
-    const bool is_delivered = !edge->upstream || !edge->upstream_replica || final == 0 ||
-                              engine_.counters(edge->upstream->get()).confirmed >= final;
+    if (edge->member) edge->member->stop_receiving();
+    const bool is_delivered = edge->member ? edge->member->is_delivered()
+                                           : !edge->upstream || !edge->upstream_replica || final == 0 ||
+                                                 engine_.counters(edge->upstream->get()).confirmed >= final;
     if (is_delivered) return release_leaf_edge(edge);
     edge->step = LeafStep::kLingering;
     edge->progress = {};

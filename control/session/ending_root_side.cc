@@ -34,10 +34,13 @@ void Sessions::finish_root(Root& root) {
     root.linger = {};
     root.final = root.stream && root.stream->is_mapped ? engine_.committed(root.stream->get()) : 0;
     if (root.stream) engine_.finish_stream(root.stream->get(), root.final);
-    const bool has_replicas = std::any_of(root.hosts.begin(), root.hosts.end(), [](const auto& entry) {
-        const HostRef host = entry.second.lock();
-        return host && host->replica;
-    });
+    if (root.member) root.member->finish(root.final);
+    if (root.is_mesh()) mesh_.refuse_pending(root);
+    const bool has_replicas =
+        root.is_mesh() || std::any_of(root.hosts.begin(), root.hosts.end(), [](const auto& entry) {
+            const HostRef host = entry.second.lock();
+            return host && host->replica;
+        });
     // Best effort: the end is told when everything went out, since nobody repairs what a Close overtook.
     root.is_sent = root.is_reliable() || !has_replicas || root.final == 0;
     close_live_edges(root);
@@ -80,11 +83,18 @@ void Sessions::evict(const RootEdgeRef& edge, int code, uint32_t reason, const B
     end_root_edge(edge, code, reason);
 }
 
+/// The replica of the root's stream that goes to that leaf's host; null: none.
+ReplicaRef Sessions::replica_of(const RootEdge& edge) {
+    if (edge.root && edge.root->member) return edge.root->member->replica_to(edge.number);
+    return edge.host ? edge.host->replica : nullptr;
+}
+
 /// Counters of a leaf's row, as of now.
 void Sessions::snapshot(RootEdge& edge) const {
-    if (edge.step < RootStep::kLive || !edge.root || !edge.host || !edge.host->replica || !edge.root->stream) return;
+    const ReplicaRef replica = edge.step < RootStep::kLive || !edge.root ? nullptr : replica_of(edge);
+    if (!replica || !edge.root->stream) return;
     const Root& root = *edge.root;
-    const engine::ReplicaCounters counters = edge.host->replica->counters();
+    const engine::ReplicaCounters counters = replica->counters();
     const engine::StreamCounters stream = engine_.counters(root.stream->get());
     edge.sent_bytes = counters.sent_bytes - edge.base_sent_bytes;
     edge.repaired_bytes = counters.repaired_bytes - edge.base_repaired_bytes;
@@ -120,6 +130,7 @@ void Sessions::release_root_edge(const RootEdgeRef& edge) {
     if (edge->step == RootStep::kOver) return;
     const std::shared_ptr<Root> root = edge->root;
     snapshot(*edge);
+    mesh_.gone(*edge, edge->step >= RootStep::kLive && edge->end_error == 0 ? 0 : ECONNRESET);
     drop_upstream(*edge);
     drop_host(*edge);
     edge->step = RootStep::kOver;
@@ -127,16 +138,19 @@ void Sessions::release_root_edge(const RootEdgeRef& edge) {
     if (edge->state == XY_LEAF_LIVE) edge->state = XY_LEAF_ENDED;
     edge->root.reset();
     if (!edge->has_row) std::erase(root->edges, edge);
-    if (root->socket != nullptr) {
-        root->socket->set_leaves(root->n_live());
-        return;
-    }
-    const bool lingers = std::any_of(root->edges.begin(), root->edges.end(),
-                                     [](const RootEdgeRef& other) { return other->step != RootStep::kOver; });
-    if (lingers) return;
-    if (root->stream) root_streams_.erase(root->stream->get());
-    root->stream.reset();  // rows of handles that are still open do not need it
-    root->slot.reset();
+    if (root->socket != nullptr) return root->socket->set_leaves(root->n_live());
+    free_root_if_over(*root);
+}
+
+/// Closed, and no leaf left: rows of handles that are still open need nothing of it.
+void Sessions::free_root_if_over(Root& root) {
+    const bool lingers = std::any_of(root.edges.begin(), root.edges.end(),
+                                     [](const RootEdgeRef& edge) { return edge->step != RootStep::kOver; });
+    if (root.socket != nullptr || lingers) return;
+    if (const MemberRef member = std::exchange(root.member, nullptr)) member->release();
+    if (root.stream) root_streams_.erase(root.stream->get());
+    root.stream.reset();
+    root.slot.reset();
 }
 
 void Sessions::end_root_edge(const RootEdgeRef& edge, int code, uint32_t reason) {
@@ -184,7 +198,8 @@ void Sessions::on_leave(const RootEdgeRef& edge, const proto::Leave& leave) {
                             : leave.code() == 0                                               ? XY_END_LEFT
                                                                                               : XY_END_APP_DIED;
     const bool is_gone = edge->root->socket == nullptr;
-    if (leave.code() != 0 || !edge->upstream || is_gone) {
+    const bool is_member = edge->root->member != nullptr;
+    if (leave.code() != 0 || (!edge->upstream && !is_member) || is_gone) {
         // Whatever of its own stream is still on its way has nobody to read it.
         if (is_gone && leave.code() == 0 && edge->upstream) send_close(*edge, 0, ECONNRESET, XY_END_CLOSED, {});
         return end_root_edge(edge, leave.code(), reason);
@@ -197,7 +212,9 @@ void Sessions::on_leave(const RootEdgeRef& edge, const proto::Leave& leave) {
     edge->step = RootStep::kLeft;
     edge->root->socket->set_leaves(edge->root->n_live());
     edge->ends_after_upstream = true;
-    finish_upstream(edge, leave.final());
+    if (!is_member) return finish_upstream(edge, leave.final());
+    mesh_.gone(*edge, 0);
+    mesh_.has_read(*edge->root, edge->number);
 }
 
 void Sessions::finish_upstream(const RootEdgeRef& edge, engine::Position final) {
@@ -225,13 +242,14 @@ void Sessions::on_upstream_close(const RootEdgeRef& edge, const proto::UpstreamC
         if (edge->handle != nullptr) edge->handle->disconnect_in = std::move(*data);
     }
     if (edge->upstream) return finish_upstream(edge, close.final());
+    if (edge->root->member) return mesh_.has_read(*edge->root, edge->number);
     if (close.is_disconnect() && edge->handle != nullptr) edge->handle->end(0);
 }
 
 void Sessions::on_confirmed(const RootEdgeRef& edge, const proto::Confirmed&) {
     const std::shared_ptr<Root> root = edge->root;
     snapshot(*edge);
-    if (edge->host) edge->confirmed_bytes = edge->sent_bytes;
+    if (replica_of(*edge)) edge->confirmed_bytes = edge->sent_bytes;
     edge->lag_bytes = 0;
     edge->state = XY_LEAF_ENDED;
     edge->reason = edge->reason == XY_END_NONE ? static_cast<uint32_t>(XY_END_CLOSED) : edge->reason;
@@ -261,7 +279,8 @@ void Sessions::close_root_socket(Socket& socket, bool is_abortive) {
     }
     if (is_abortive) {
         root->socket = nullptr;
-        return break_root(*root, ECONNRESET, XY_END_CLOSED);
+        break_root(*root, ECONNRESET, XY_END_CLOSED);
+        return free_root_if_over(*root);
     }
     finish_root(*root);
     root->socket = nullptr;
@@ -275,12 +294,8 @@ void Sessions::close_root_socket(Socket& socket, bool is_abortive) {
             end_root_edge(edge, 0, edge->reason);
         }
     }
-    const bool lingers =
-        std::any_of(edges.begin(), edges.end(), [](const RootEdgeRef& edge) { return edge->step != RootStep::kOver; });
-    if (lingers) return;
-    if (root->stream) root_streams_.erase(root->stream->get());
-    root->stream.reset();
-    root->slot.reset();
+    if (root->member) root->member->stop_receiving();
+    free_root_if_over(*root);
 }
 
 /// F: the leaf is sent away (W-101), a pending invitation is cancelled (W-119), a dead handle is freed.

@@ -79,7 +79,7 @@ void Sessions::invited_peer(const RootEdgeRef& edge, Result<PeerId> peer) {
     request.set_session(root.session);
     to_proto(edge->leaf, *request.mutable_leaf());
     to_proto(edge->callee, *request.mutable_root());
-    request.set_protocol(XY_PROTO_TREE);
+    request.set_protocol(static_cast<uint32_t>(root.protocol));
     request.set_direction(mirrored(edge->direction));
     request.set_caller_data(data_to(edge->caller_data));
     if (edge->qos.is_present != 0) to_proto(edge->qos, *request.mutable_qos());
@@ -103,7 +103,8 @@ void Sessions::on_invite(PeerId peer, const proto::InviteRequest& request) {
     }
     Socket* listener = stopped_ ? nullptr : listener_at(*wanted, Role::kLeaf);
     if (listener == nullptr) return reject(peer, request.join(), ECONNREFUSED, "no c_leaf listens there");
-    if (request.protocol() != XY_PROTO_TREE || request.stream().socket_type() != static_cast<uint32_t>(listener->type))
+    if (request.protocol() != static_cast<uint32_t>(listener->protocol) ||
+        request.stream().socket_type() != static_cast<uint32_t>(listener->type))
         return reject(peer, request.join(), ECONNREFUSED, "the listening socket is of another type");
     if (!has_room(*listener)) return reject(peer, request.join(), ECONNREFUSED, "the backlog is full");
     auto edge = std::make_shared<LeafEdge>();
@@ -116,6 +117,7 @@ void Sessions::on_invite(PeerId peer, const proto::InviteRequest& request) {
     edge->leaf = *wanted;
     edge->direction = mirrored(direction);
     edge->socket_type = listener->type;
+    edge->protocol = listener->protocol;
     edge->caller_data = *data_from(request.caller_data());
     if (request.has_qos()) edge->qos = from_proto(request.qos());
     if (!take_offer(*edge, request.stream(), request.feedback_label(), request.upstream_label(), request.data_address(),

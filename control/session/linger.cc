@@ -12,6 +12,7 @@ namespace xylem::session {
 bool Sessions::is_delivered(const Root& root) const {
     if (!root.stream || !root.stream->is_mapped) return true;
     const engine::Position end = root.is_finishing ? root.final : engine_.committed(root.stream->get());
+    if (root.is_mesh()) return engine_.counters(root.stream->get()).confirmed >= end;
     if (!root.is_reliable()) return engine_.counters(root.stream->get()).cursor >= end;
     return std::none_of(root.hosts.begin(), root.hosts.end(), [end](const auto& entry) {
         const HostRef host = entry.second.lock();
@@ -21,7 +22,8 @@ bool Sessions::is_delivered(const Root& root) const {
 
 /// The same of a leaf's own stream.
 bool Sessions::is_delivered(const LeafEdge& edge) const {
-    if (!edge.upstream || !edge.upstream->is_mapped || !edge.upstream_replica) return true;
+    if (!edge.upstream || !edge.upstream->is_mapped) return true;
+    if (!edge.upstream_replica && !edge.member) return true;
     const bool has_end = edge.upstream_final != abi::kNoPosition;
     const engine::Position end = has_end ? edge.upstream_final : engine_.committed(edge.upstream->get());
     const engine::StreamCounters counters = engine_.counters(edge.upstream->get());

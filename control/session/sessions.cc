@@ -24,6 +24,7 @@ Sessions::Sessions(engine::Engine& engine, Links& links, Network& network, Setti
 Sessions::~Sessions() {
     door_->engine = nullptr;
     engine_.set_listener(nullptr);
+    feeds_.clear();
     // Roots and their edges hold each other while a session lasts.
     for (const auto& [key, edge] : root_edges_)
         if (const std::shared_ptr<Root> root = std::exchange(edge->root, nullptr)) root->edges.clear();
@@ -129,6 +130,20 @@ void Sessions::dispatch(PeerId peer, const proto::Envelope& message) {
             return root(message.leave().join());
         case Kind::kConfirmed:
             return root(message.confirmed().join());
+        case Kind::kMemberAdd:
+            return leaf(message.member_add().join());
+        case Kind::kMemberRemove:
+            return leaf(message.member_remove().join());
+        case Kind::kMemberReady:
+            return root(message.member_ready().join());
+        case Kind::kMemberBroken:
+            return root(message.member_broken().join());
+        case Kind::kFeedOpen:
+        case Kind::kFeedReady:
+        case Kind::kFeedLive:
+        case Kind::kFeedClose:
+        case Kind::kFeedDone:
+            return feeds_.on_message(peer, message);
         case Kind::kReject: {
             // To whoever started the join; with ourselves as the peer both ends are here.
             LeafEdgeRef asked = leaf_edge(peer, message.reject().join());
@@ -152,7 +167,11 @@ void Sessions::to_root_edge(const RootEdgeRef& edge, const proto::Envelope& mess
         case Kind::kJoinReady:
             return on_ready(edge, message.join_ready());
         case Kind::kJoinPrepared:
-            return take_position(edge);
+            return edge->root->is_mesh() ? mesh_.admit(edge) : take_position(edge);
+        case Kind::kMemberReady:
+            return mesh_.ready(*edge->root, edge->number, message.member_ready().number());
+        case Kind::kMemberBroken:
+            return mesh_.broken(*edge->root, edge->number, message.member_broken().number());
         case Kind::kInviteAccept:
             return on_invite_accept(edge, message.invite_accept());
         case Kind::kReject:
@@ -181,7 +200,11 @@ void Sessions::to_leaf_edge(const LeafEdgeRef& edge, const proto::Envelope& mess
         case Kind::kJoinOffer:
             return on_offer(edge, message.join_offer());
         case Kind::kJoinPrepare:
-            return on_prepare(edge);
+            return edge->is_mesh() ? mesh_.on_prepare(edge, message.join_prepare()) : on_prepare(edge);
+        case Kind::kMemberAdd:
+            return mesh_.on_add(edge, message.member_add());
+        case Kind::kMemberRemove:
+            return mesh_.on_remove(edge, message.member_remove());
         case Kind::kJoinAccept:
             return on_accept(edge, message.join_accept());
         case Kind::kReject:
@@ -257,6 +280,7 @@ void Sessions::peer_lost(PeerId peer) {
         else
             end_leaf_edge(edge, ECONNABORTED);
     }
+    feeds_.peer_lost(peer);
     accounts_.erase(peer);
 }
 
@@ -265,6 +289,7 @@ void Sessions::peer_lost(PeerId peer) {
 void Sessions::stream_finished(engine::Stream* stream) {
     Scope scope(*this);
     if (groups_.stream_finished(stream)) return;
+    feeds_.stream_finished(stream);
     if (auto found = root_streams_.find(stream); found != root_streams_.end()) {
         std::shared_ptr<Root> root = found->second.lock();
         if (root && root->is_finishing && !root->is_reliable() && !root->is_sent) {
@@ -283,6 +308,7 @@ void Sessions::stream_finished(engine::Stream* stream) {
 
 void Sessions::reader_finished(engine::Reader* reader) {
     Scope scope(*this);
+    if (feeds_.reader_finished(reader)) return;
     if (auto found = leaf_readers_.find(reader); found != leaf_readers_.end()) {
         if (LeafEdgeRef edge = found->second.lock()) confirm(edge);
     } else if (auto upstream = root_readers_.find(reader); upstream != root_readers_.end()) {

@@ -16,6 +16,7 @@
 
 #include "control/session/bindings.h"
 #include "control/session/groups.h"
+#include "control/session/mesh.h"
 #include "control/session/network.h"
 #include "control/session/reply.h"
 #include "control/session/settings.h"
@@ -51,6 +52,8 @@ class Sessions : public engine::EngineEvents {
     Reply send_disconnect(App& app, uint32_t id, const abi::BlobBody& body);
     Reply recv_disconnect(App& app, uint32_t id);
     Reply set_option(App& app, uint32_t id, const abi::OptionBody& body);
+    /// The same, and what is answered later: own traffic comes back once a feed is live.
+    void set_option(App& app, uint32_t id, const abi::OptionBody& body, Respond respond);
     Reply get_option(App& app, uint32_t id, const abi::OptionBody& body);
     Reply name(App& app, uint32_t id, const abi::NameBody& body);
     Reply make_log(App& app, uint32_t id);
@@ -95,6 +98,9 @@ class Sessions : public engine::EngineEvents {
 
   private:
     class Scope;  // delivers what we sent to ourselves once the outermost call is done
+    friend class Feeds;
+    friend class Member;
+    friend class Mesh;
 
     // Sockets.
     Socket* find(App& app, uint32_t id);
@@ -157,6 +163,7 @@ class Sessions : public engine::EngineEvents {
 
     // Ending.
     void finish_root(Root& root);
+    void free_root_if_over(Root& root);
     void send_close(RootEdge& edge, engine::Position final, int code, uint32_t reason, const Bytes& disconnect);
     void close_live_edges(Root& root);
     void break_root(Root& root, int code, uint32_t reason);
@@ -221,6 +228,7 @@ class Sessions : public engine::EngineEvents {
     void tick_host(Root& root, HostRef host, uint64_t now_ms);
     void time_out(const RootEdgeRef& edge);
     void tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms);
+    void tick_lingering(const LeafEdgeRef& edge, uint64_t now_ms);
     void tick_stop(uint64_t now_ms);
     void abort_everything();
     std::vector<std::shared_ptr<Root>> roots() const;
@@ -244,6 +252,9 @@ class Sessions : public engine::EngineEvents {
     engine::Geometry image_geometry(const engine::Geometry& stream) const;
     uint32_t cell_bytes_of(const Socket& socket) const;
     uint64_t max_message_bytes(const Socket& socket) const;
+    static MemberRef member_of(const Socket& socket);
+    void set_loopback(Socket& socket, const abi::OptionBody& body, Respond respond);
+    static ReplicaRef replica_of(const RootEdge& edge);
 
     engine::Engine& engine_;
     Links& links_;
@@ -268,6 +279,9 @@ class Sessions : public engine::EngineEvents {
 
     unsigned depth_ = 0;
     std::deque<proto::Envelope> loopback_;
+    Feeds feeds_{*this};
+    Mesh mesh_{*this};
+
     std::function<void()> stopped_;  // set: no joins any more
     bool has_stopped_ = false;
     uint64_t stop_at_ms_ = 0, give_up_at_ms_ = 0;

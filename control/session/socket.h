@@ -40,12 +40,19 @@ struct App {
 };
 using AppRef = std::shared_ptr<App>;
 
+/// Two members of a MESH without a way between them: who says so, and when one of them has to go.
+struct BrokenPair {
+    bool by_older = false, by_younger = false;
+    uint64_t deadline_ms = 0;
+};
+
 /// The session of a c_root.
 struct Root {
     uint64_t session = 0;
     Socket* socket = nullptr;  // null: closed, lingering
     SlotRef slot;
     int socket_type = 0;
+    int protocol = 0;
     uint32_t slow_leaf_ms = 0;
     bool is_geometry_fixed = false;
     engine::Geometry geometry{};
@@ -61,7 +68,11 @@ struct Root {
     Bytes disconnect_data;
     Progress linger;
     uint64_t final_bytes = 0;
+    MemberRef member;                                            // MESH: what it sends and receives itself
+    std::string secret;                                          // MESH: shows that a member's host was told by us
+    std::map<std::pair<uint32_t, uint32_t>, BrokenPair> broken;  // (older, younger) member
 
+    bool is_mesh() const { return protocol == XY_PROTO_MESH; }
     bool is_reliable() const { return socket_type != SOCK_DGRAM; }
     unsigned n_live() const;
 };
@@ -90,7 +101,9 @@ class Socket {
     SlotRef slot;
     Role role;
     int family, type;
-    uint32_t flags;  // XY_C_*, XY_D_*
+    int protocol = XY_PROTO_TREE;
+    uint32_t flags;            // XY_C_*, XY_D_*
+    bool has_loopback = true;  // MESH: what it sends comes back to it
     Options options;
     abi::Qos qos = default_qos();
     abi::Phase phase = abi::Phase::kOpen;

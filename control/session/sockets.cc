@@ -17,7 +17,7 @@ Socket* Sessions::find(App& app, uint32_t id) {
 
 static int check_kind(const abi::SocketBody& body) {
     if (body.family != AF_INET && body.family != AF_INET6) return EAFNOSUPPORT;
-    if (body.protocol != XY_PROTO_TREE && body.protocol != XY_PROTO_GROUP) return EPROTONOSUPPORT;
+    if (body.protocol < XY_PROTO_TREE || body.protocol > XY_PROTO_GROUP) return EPROTONOSUPPORT;
     if (body.type != SOCK_DGRAM && body.type != SOCK_RDM && body.type != SOCK_STREAM)
         return body.type == SOCK_RAW || body.type == SOCK_SEQPACKET ? EPROTOTYPE : ESOCKTNOSUPPORT;
     if (body.protocol == XY_PROTO_GROUP) {
@@ -29,6 +29,7 @@ static int check_kind(const abi::SocketBody& body) {
     const bool has_one_each =
         (control == XY_C_ROOT || control == XY_C_LEAF) && (data == XY_D_ROOT || data == XY_D_LEAF);
     if (!has_one_each || body.flags != (control | data)) return EINVAL;
+    if (body.protocol != XY_PROTO_TREE && data == XY_D_ROOT) return EINVAL;  // W-007
     return 0;
 }
 
@@ -46,8 +47,10 @@ Reply Sessions::open_socket(App& app, const abi::SocketBody& body) {
     const Role role = body.flags & XY_C_ROOT ? Role::kRoot : Role::kLeaf;
     auto socket =
         std::make_unique<Socket>(app, *slot, role, body.family, body.type, body.flags, Options::defaults(settings_));
+    socket->protocol = body.protocol;
     if (role == Role::kRoot) {
         socket->root = std::make_shared<Root>();
+        socket->root->protocol = body.protocol;
         socket->root->session = random_id();
         socket->root->socket = socket.get();
         socket->root->slot = *slot;
@@ -71,6 +74,8 @@ Result<Socket*> Sessions::new_socket(App& app, Role role, const Socket& like, Ow
     fd = OwnedFd(app_end);
     auto socket =
         std::make_unique<Socket>(app, *slot, role, like.family, like.type, XY_C_LEAF | XY_D_LEAF, like.options);
+    socket->protocol = like.protocol;
+    socket->has_loopback = like.has_loopback;
     socket->qos = like.qos;
     socket->local = like.local;
     Socket* made = socket.get();
@@ -172,8 +177,37 @@ uint64_t Sessions::max_message_bytes(const Socket& socket) const {
             if (host && host->window_cells != 0) least = std::min(least, cells_log2_for(host->window_cells));
         }
     }
+    if (const MemberRef member = member_of(socket); member && member->source()) {
+        for (const auto& [peer, held] : member->source()->hosts) {
+            const FeedHostRef host = held.lock();
+            if (host && host->window_cells != 0) least = std::min(least, cells_log2_for(host->window_cells));
+        }
+    }
     geometry.cells_log2 = least;
     return geometry.max_message_bytes();
+}
+
+MemberRef Sessions::member_of(const Socket& socket) {
+    if (socket.root) return socket.root->member;
+    return socket.leaf ? socket.leaf->member : nullptr;
+}
+
+void Sessions::set_loopback(Socket& socket, const abi::OptionBody& body, Respond respond) {
+    int value = 0;
+    if (body.bytes != sizeof value || socket.protocol != XY_PROTO_MESH || socket.role == Role::kHandle)
+        return respond(Reply(EINVAL));
+    std::memcpy(&value, body.value, sizeof value);
+    socket.has_loopback = value != 0;
+    const MemberRef member = member_of(socket);
+    return member ? member->set_loopback(socket.has_loopback, std::move(respond)) : respond({});
+}
+
+void Sessions::set_option(App& app, uint32_t id, const abi::OptionBody& body, Respond respond) {
+    Scope scope(*this);
+    Socket* socket = find(app, id);
+    if (socket == nullptr || body.level != XY_SOL || body.name != abi::kOptionLoopback)
+        return respond(set_option(app, id, body));
+    set_loopback(*socket, body, std::move(respond));
 }
 
 Reply Sessions::set_option(App& app, uint32_t id, const abi::OptionBody& body) {
@@ -234,8 +268,9 @@ Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
     if (body.level == SOL_SOCKET) return socket_option(*socket, body);
     if (body.level != XY_SOL) return Reply(ENOPROTOOPT);
     if (is_rm_option(body.name) && !socket->group) return get_rm_option(*socket, body);
-    constexpr uint32_t kCapabilities = XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT |
-                                       XY_CAP_ROOTED_CONTROL | XY_CAP_ROOTED_DATA | XY_CAP_QOS | XY_CAP_LEAF_TO_ROOT;
+    constexpr uint32_t kTreeOnly = XY_CAP_ROOTED_DATA | XY_CAP_LEAF_TO_ROOT;
+    constexpr uint32_t kRooted =
+        XY_CAP_CONNECT_DATA | XY_CAP_DISCONNECT_DATA | XY_CAP_MULTIPOINT | XY_CAP_ROOTED_CONTROL | XY_CAP_QOS;
     switch (body.name) {
         case XY_OPT_SLOW_LEAF_MS:
             return option_value(body, socket->options.slow_leaf_ms);
@@ -253,7 +288,8 @@ Reply Sessions::get_option(App& app, uint32_t id, const abi::OptionBody& body) {
         case XY_OPT_DIRECTION:
             return option_value(body, socket->facts().direction.load(std::memory_order_relaxed));
         case XY_OPT_CAPABILITIES:
-            return option_value<uint32_t>(body, socket->group ? XY_CAP_MULTIPOINT : kCapabilities);
+            if (socket->group) return option_value<uint32_t>(body, XY_CAP_MULTIPOINT);
+            return option_value<uint32_t>(body, socket->protocol == XY_PROTO_MESH ? kRooted : kRooted | kTreeOnly);
         default:
             return Reply(ENOPROTOOPT);
     }

@@ -55,6 +55,7 @@ Reply Sessions::stats(App& app, uint32_t id) {
         answer.leaves = socket->group->is_joined ? 1 : 0;
         stream = socket->group->stream;
     }
+    if (const MemberRef member = member_of(*socket)) answer.repaired_bytes = member->repaired_bytes();
     if (stream) {
         const engine::StreamCounters counters = engine_.counters(stream->get());
         const uint64_t unconfirmed = bytes_between(stream->geometry(), counters.confirmed, counters.cursor);
@@ -210,6 +211,36 @@ static Json group_json(engine::Engine& engine, const GroupSocket& group) {
     return json;
 }
 
+/// The other members of a MESH: whether all that we send reaches them, and what has come from them.
+static Json members_json(engine::Engine& engine, const Member& member) {
+    Json members = Json::array();
+    for (const auto& [number, other] : member.others()) {
+        Json json{{"number", number == kRootNumber ? -1 : static_cast<int64_t>(number)},
+                  {"address", to_string(other.address)},
+                  {"is_reached", other.out && other.out->step >= OutStep::kLive}};
+        for (const InFeedRef& feed : member.sink()->feeds)
+            if (feed->from == number) json["image"] = image_json(engine, *feed->image->image);
+        members.push_back(std::move(json));
+    }
+    return members;
+}
+
+/// Where a member's stream goes: each host once, and back to itself.
+static Json replicas_json(const FeedSource& source) {
+    Json replicas = Json::array();
+    std::vector<const FeedHost*> seen;
+    for (const OutFeedRef& feed : source.feeds) {
+        const FeedHost* host = feed->host.get();
+        if (!host->replica || std::find(seen.begin(), seen.end(), host) != seen.end()) continue;
+        seen.push_back(host);
+        const engine::ReplicaCounters counters = host->replica->counters();
+        replicas.push_back({{"host", host->peer == kSelf ? "" : to_string(host->address)},
+                            {"sent_bytes", counters.sent_bytes},
+                            {"repaired_bytes", counters.repaired_bytes}});
+    }
+    return replicas;
+}
+
 static const char* type_name(int type) { return type == SOCK_DGRAM ? "dgram" : type == SOCK_STREAM ? "stream" : "rdm"; }
 
 static const char* role_name(Role role) {
@@ -276,6 +307,10 @@ nlohmann::ordered_json Sessions::socket_json(const Socket& socket) const {
         json["root"] = to_string(socket.leaf->root);
         if (socket.leaf->image) json["image"] = image_json(engine_, *socket.leaf->image->image);
         if (socket.leaf->upstream) json["stream"] = stream_json(engine_, *socket.leaf->upstream);
+    }
+    if (const MemberRef member = member_of(socket)) {
+        json["members"] = members_json(engine_, *member);
+        if (member->source()) json["replicas"] = replicas_json(*member->source());
     }
     return json;
 }

@@ -64,6 +64,9 @@ constexpr bool may_come(RootStep step, Kind kind) {
                    step == RootStep::kConfirmed;
         case Kind::kConfirmed:
             return step == RootStep::kClosing;
+        case Kind::kMemberReady:
+        case Kind::kMemberBroken:
+            return step >= RootStep::kAdding && step <= RootStep::kLeft;
         default:
             return false;
     }
@@ -75,8 +78,12 @@ constexpr bool may_come(LeafStep step, Kind kind) {
         case Kind::kJoinOffer:
             return step == LeafStep::kAsked;
         case Kind::kJoinPrepare:
+            return step == LeafStep::kReady || step == LeafStep::kAccepted;
         case Kind::kJoinAccept:
             return step == LeafStep::kReady;
+        case Kind::kMemberAdd:
+        case Kind::kMemberRemove:
+            return step == LeafStep::kReady || (step >= LeafStep::kAccepted && step < LeafStep::kOver);
         case Kind::kReject:
             return step == LeafStep::kAsked || step == LeafStep::kReady;
         case Kind::kCancel:

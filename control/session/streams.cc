@@ -70,7 +70,8 @@ Reply Sessions::destination(App& app, uint32_t id, const abi::AddressBody& body)
 Reply Sessions::get_inbox(App& app, uint32_t id) {
     Socket* socket = find(app, id);
     if (socket == nullptr) return Reply(ENOTSOCK);
-    if (socket->role != Role::kRoot) return Reply(EINVAL);
+    if (socket->role != Role::kRoot && (socket->role != Role::kLeaf || socket->protocol != XY_PROTO_MESH))
+        return Reply(EINVAL);
     Result<engine::InboxMemory> inbox = socket->slot->inbox();
     if (!inbox) return Reply(inbox.error().code);
     Reply reply;
@@ -85,7 +86,10 @@ static abi::ImageReply image_reply(const ImageBox& image, uint32_t number, engin
             .flags = image.spec().flags,
             .leaf_number = number,
             .start = start,
-            .source = body_of(source)};
+            .source = body_of(source),
+            .end = abi::kNoPosition,
+            .is_own = 0,
+            .reserved_zero = 0};
 }
 
 Reply Sessions::get_image(App& app, uint32_t id, const abi::ImageBody& body) {
@@ -93,6 +97,17 @@ Reply Sessions::get_image(App& app, uint32_t id, const abi::ImageBody& body) {
     if (socket == nullptr) return Reply(ENOTSOCK);
     if (socket->group) return body.slot == 0 ? groups_.get_image(*socket) : Reply(ENOTCONN);
     Reply reply(ENOTCONN);
+    if (socket->protocol == XY_PROTO_MESH) {
+        const MemberRef member = member_of(*socket);
+        const InFeedRef feed = member ? feeds_.at_slot(*member->sink(), body.slot) : nullptr;
+        if (!feed) return reply;
+        abi::ImageReply image = image_reply(*feed->image->image, feed->from, feed->start, feed->source_address);
+        image.end = feed->final;
+        image.is_own = feed->from == member->number() ? 1 : 0;
+        reply = Reply::of(image);
+        reply.borrowed.push_back(engine_.image_fd(feed->image->image->get()));
+        return reply;
+    }
     if (socket->role == Role::kRoot) {
         for (const RootEdgeRef& edge : socket->root->edges) {
             if (!edge->upstream || edge->inbox_slot != body.slot) continue;

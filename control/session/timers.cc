@@ -37,8 +37,11 @@ void Sessions::tick() {
         leaves.push_back(edge);
     for (const LeafEdgeRef& edge : leaves)
         tick_leaf(edge, now);
-    for (const std::shared_ptr<Root>& root : roots())
+    for (const std::shared_ptr<Root>& root : roots()) {
+        mesh_.tick(*root, now);
         tick_root(root, now);
+    }
+    feeds_.tick(now);
     groups_.tick(now);
     for (const AppRef& app : apps_)
         for (const auto& [id, socket] : app->sockets)
@@ -59,6 +62,13 @@ void Sessions::time_out(const RootEdgeRef& edge) {
         fail_invite(edge, ETIMEDOUT);
 }
 
+/// A member that has closed: what it sent is still on its way to the others.
+void Sessions::tick_lingering(const LeafEdgeRef& edge, uint64_t now_ms) {
+    const bool is_stuck = edge->member->source() && edge->progress.stuck_ms(feeds_.progress(*edge->member->source()),
+                                                                            true, now_ms) >= settings_.linger_ms;
+    if (edge->member->is_delivered() || is_stuck) release_leaf_edge(edge);
+}
+
 void Sessions::tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms) {
     switch (edge->step) {
         case LeafStep::kDialing:
@@ -72,6 +82,7 @@ void Sessions::tick_leaf(const LeafEdgeRef& edge, uint64_t now_ms) {
             cancel(edge->peer, edge->join, false);
             return end_leaf_edge(edge, ETIMEDOUT);
         case LeafStep::kLingering: {
+            if (edge->member) return tick_lingering(edge, now_ms);
             const engine::Position final = edge->upstream_final;
             const engine::ReplicaCounters counters = edge->upstream_replica->counters();
             const bool is_best_effort = edge->socket_type == SOCK_DGRAM;
@@ -126,12 +137,15 @@ void Sessions::tick_closed_root(const std::shared_ptr<Root>& root, uint64_t now_
         const engine::ReplicaCounters counters = host->replica->counters();
         mark += counters.received + counters.consumed;
     }
+    const bool has_all_members = root->member && root->member->is_delivered();
+    if (root->member) mark += feeds_.progress(*root->member->source());
     std::vector<RootEdgeRef> left;
     for (const RootEdgeRef& edge : root->edges)
         if (edge->step != RootStep::kOver) left.push_back(edge);
     if (root->linger.stuck_ms(mark + left.size(), true, now_ms) < settings_.linger_ms) return;
     for (const RootEdgeRef& edge : left) {
-        const bool has_all = edge->step == RootStep::kClosing && (!edge->host || !root->is_reliable());
+        const bool is_delivered = root->is_mesh() ? has_all_members : !edge->host;
+        const bool has_all = edge->step == RootStep::kClosing && (is_delivered || !root->is_reliable());
         if (!has_all) send_close(*edge, 0, ECONNABORTED, XY_END_SLOW, {});
         end_root_edge(edge, has_all ? 0 : ECONNABORTED, has_all ? XY_END_CLOSED : XY_END_SLOW);
     }
@@ -203,6 +217,7 @@ void Sessions::abort_everything() {
     for (const std::shared_ptr<Root>& root : roots()) {
         root->socket = nullptr;
         break_root(*root, ECONNABORTED, XY_END_PEER_LOST);
+        free_root_if_over(*root);
     }
     std::vector<LeafEdgeRef> leaves;
     for (const auto& [key, edge] : leaf_edges_)

@@ -117,7 +117,7 @@ struct xy_span {
     size_t len;
     uint64_t cookie;
     uint32_t flags;  /* XY_MSG_BEGIN, XY_MSG_END */
-    uint32_t source; /* leaf number, see xy_leaf_stats */
+    uint32_t source; /* leaf number, see xy_leaf_stats; MESH: of the sender, UINT32_MAX: the root */
 };
 
 /* One message of a batch. */

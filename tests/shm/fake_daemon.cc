@@ -335,6 +335,7 @@ void FakeDaemon::answer_data(const abi::RequestHeader& request, const char* body
                 return;
             }
             abi::ImageReply image_reply{};
+            image_reply.end = abi::kNoPosition;
             image_reply.cell_bytes = image->geometry.cell_bytes;
             image_reply.cells_log2 = image->geometry.cells_log2;
             image_reply.flags = image->flags;

@@ -756,7 +756,7 @@ TEST_F(ShimLifetime, StatusAndProtocolsFillWhatFits) {
     EXPECT_EQ(xy_status(nullptr, 0), 15);
     EXPECT_EQ(xy_status(json, 4), 15);
     EXPECT_EQ(std::string(json), "{\"sexxx");
-    EXPECT_EQ(xy_enum_protocols(entries, 2), 8);
+    EXPECT_EQ(xy_enum_protocols(entries, 2), 14);
     EXPECT_EQ(entries[1].type, SOCK_STREAM);
     EXPECT_NE(entries[0].capabilities & XY_CAP_MULTIPOINT, 0U);
 }

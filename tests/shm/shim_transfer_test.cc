@@ -492,5 +492,40 @@ TEST_F(ShimTransfer, AnAbortComesAfterWhatWasPublished) {
     EXPECT_EQ(receive_text(p.leaf), "errno ECONNRESET");
 }
 
+TEST_F(ShimTransfer, ALeafThatWritesNonsenseIsHeardNoMoreAndHoldsNobodyUp) {
+    const Pair p = make_pair(SOCK_RDM);
+    set_blocking(p.root, false);
+    const int other = make_leaf(SOCK_RDM);
+    const int its_branch = join(p.root, other);
+    ASSERT_EQ(send_text(p.leaf, "first"), 5);
+    ASSERT_EQ(await_text(p.root), "first");
+
+    daemon.pause_worker(true);
+    ASSERT_EQ(send_text(p.leaf, "second"), 6);
+    daemon.locked([&] {
+        FakeSocket& leaf = daemon.nth(1);
+        char* second = leaf.log->at<char>(abi::log_cells_off(leaf.geometry)) + abi::record_bytes(5);
+        FakeDaemon::put_record(second, 6, 77, abi::kRecordBegin | abi::kRecordEnd, "second");
+    });
+    daemon.pause_worker(false);
+    ASSERT_EQ(send_text(p.leaf, "third"), 5);
+    ASSERT_EQ(send_text(other, "of another"), 10);
+    EXPECT_EQ(await_text(p.root), "of another");
+
+    const auto is_passed_over = [&] {
+        receive_text(p.root);
+        return daemon.locked([&] {
+            FakeSocket& root = daemon.nth(0);
+            const FakeImage& image = *root.slots.begin()->second;
+            const auto& slot = root.inbox_app->at<abi::InboxApp>()->slots[image.slot];
+            return image.published > abi::position(0, 32) && slot.consumed.load() == image.published;
+        });
+    };
+    EXPECT_TRUE(eventually(is_passed_over));
+    EXPECT_EQ(receive_text(p.root), "errno EAGAIN");
+    for (const int s : {its_branch, other, p.branch, p.leaf, p.root})
+        EXPECT_EQ(xy_close(s), 0);
+}
+
 }  // namespace
 }  // namespace xylem::test

@@ -329,6 +329,14 @@ Reader* FakeEngine::reader_of(AppId app, uint32_t socket) const {
     return nullptr;
 }
 
+std::vector<Reader*> FakeEngine::readers_of(AppId app, uint32_t socket) const {
+    std::vector<Reader*> all;
+    for (const auto& reader : readers_)
+        if (!reader->is_removed && reader->spec.app == app && reader->spec.socket == socket)
+            all.push_back(reader.get());
+    return all;
+}
+
 std::vector<Image*> FakeEngine::images() const {
     std::vector<Image*> all;
     for (const auto& image : images_)

@@ -119,6 +119,7 @@ class FakeEngine : public Engine {
     std::string leftovers() const;
     Stream* stream_of(AppId app, uint32_t socket) const;
     Reader* reader_of(AppId app, uint32_t socket) const;
+    std::vector<Reader*> readers_of(AppId app, uint32_t socket) const;
     std::vector<Image*> images() const;
     std::vector<Replica*> replicas() const;
     std::vector<PortFacts> port_facts{{.text = "local", .spec = {}, .mac = {}, .mtu = 65535}};

@@ -35,7 +35,7 @@ struct GroupTest : testing::Test {
     int set(uint32_t s, int name, const T& value, int level = XY_SOL) {
         abi::OptionBody body{.level = level, .name = name, .bytes = sizeof value, .reserved_zero = 0, .value = {}};
         std::memcpy(body.value, &value, sizeof value);
-        return app.s().set_option(*app.app, s, body).error;
+        return app.set_option(s, body).error;
     }
     template <class T>
     T get(uint32_t s, int name) {
@@ -158,7 +158,7 @@ TEST_F(GroupTest, ReadersOfOneGroupShareImageAndMembershipAndStartAtTheirJoin_W2
     EXPECT_EQ(body_in<abi::ImageReply>(app.s().get_image(*app.app, first, {})).start, 0U);
     // Another user shares as well: whoever joins a group hears it.
     abi::OptionBody reuse{.level = SOL_SOCKET, .name = SO_REUSEADDR, .bytes = 4, .reserved_zero = 0, .value = {1}};
-    ASSERT_EQ(other.s().set_option(*other.app, third, reuse).error, 0);
+    ASSERT_EQ(other.set_option(third, reuse).error, 0);
     EXPECT_EQ(other.join(third, ip(kGroup), kPort).error, 0);
     EXPECT_EQ(engine().n_images_made, 1U);
     app.close(first);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two hosts with their sessions, back to back: fake engines, and an in-memory link whose messages, dial answers and
-// completions happen one by one, in an order that a seed chooses. Applications are values that give commands.
+// Three hosts with their sessions, back to back: fake engines, and in-memory links whose messages, dial answers and
+// completions happen one by one, in an order that a seed chooses. Applications are values that give commands. Most
+// tests use two of the hosts, a and b.
 #pragma once
 #include <gtest/gtest.h>
 #include <xylem/socket.h>
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 
 #include "control/session/sessions.h"
@@ -21,24 +24,29 @@ struct TestHost;
 
 inline IpAddress ip(const char* text) { return *parse_ip(text); }
 
-/// The link of one host: what it sends waits here until the world carries it.
+/// The links of one host: what it sends waits here until the world carries it.
 struct TestLinks : Links {
     explicit TestLinks(TestHost& host) : host(host) {}
     void dial(const IpAddress& to, std::function<void(Result<PeerId>)> done) override;
     void send(PeerId peer, const proto::Envelope& message) override {
-        EXPECT_EQ(peer, peer_id);
-        if (is_up) wire.push_back(message);
+        ASSERT_TRUE(others.contains(peer));
+        if (!down.contains(peer)) wires[peer].push_back(message);
     }
     IpAddress local_address(PeerId) const override;
     bool may_receive_at(PeerId, const IpAddress& address) const override;
     std::vector<PeerFacts> peers() const override { return {}; }
+    PeerId id_of(const TestHost& wanted) const {
+        for (const auto& [id, one] : others)
+            if (one == &wanted) return id;
+        return kNoPeer;
+    }
 
     TestHost& host;
-    TestHost* other = nullptr;
-    PeerId peer_id = 2;
-    bool is_up = true;
+    std::map<PeerId, TestHost*> others;
+    std::set<PeerId> down;
     int dial_error = 0;
-    std::deque<proto::Envelope> wire;
+    std::map<PeerId, std::deque<proto::Envelope>> wires;
+    std::deque<proto::Envelope>& wire = wires[2];  // to the first of the others
     std::deque<std::function<void()>> dials;
 };
 
@@ -127,28 +135,34 @@ struct TestHost {
 inline void TestLinks::dial(const IpAddress& to, std::function<void(Result<PeerId>)> done) {
     Result<PeerId> answer = Error{ENETUNREACH, "test"};
     if (host.network.is_ours(to)) answer = kSelf;
-    if (other && to == other->address()) answer = peer_id;
+    for (const auto& [id, other] : others)
+        if (to == other->address() && !down.contains(id)) answer = id;
     if (dial_error != 0) answer = Error{dial_error, "test"};
     dials.push_back([done, answer] { done(answer); });
 }
-inline IpAddress TestLinks::local_address(PeerId) const { return host.address(); }
-inline bool TestLinks::may_receive_at(PeerId, const IpAddress& address) const { return address == other->address(); }
+inline IpAddress TestLinks::local_address(PeerId peer) const {
+    return down.contains(peer) ? IpAddress{} : host.address();
+}
+inline bool TestLinks::may_receive_at(PeerId peer, const IpAddress& address) const {
+    return address == others.at(peer)->address();
+}
 
 class World {
   public:
-    World() : a("10.0.0.1", now_ms), b("10.0.0.2", now_ms) {
-        a.links.other = &b;
-        b.links.other = &a;
+    World() : a("10.0.0.1", now_ms), b("10.0.0.2", now_ms), c("10.0.0.3", now_ms) {
+        a.links.others = {{2, &b}, {3, &c}};
+        b.links.others = {{2, &a}, {3, &c}};
+        c.links.others = {{2, &a}, {3, &b}};
     }
     ~World() {
-        a.sessions.reset();
-        b.sessions.reset();
+        for (TestHost* host : hosts)
+            host->sessions.reset();
     }
 
     /// One thing that is due happens; false: nothing is.
     bool step() {
         std::vector<std::function<void()>> due;
-        for (TestHost* host : {&a, &b}) {
+        for (TestHost* host : hosts) {
             if (!host->links.dials.empty())
                 due.push_back([host] {
                     auto dial = std::move(host->links.dials.front());
@@ -156,13 +170,14 @@ class World {
                     dial();
                 });
             if (host->engine.n_pending() != 0) due.push_back([host] { host->engine.step(); });
-            if (!host->links.wire.empty())
-                due.push_back([host] {
-                    const proto::Envelope message = std::move(host->links.wire.front());
-                    host->links.wire.pop_front();
-                    TestHost& to = *host->links.other;
-                    to.sessions->on_message(to.links.peer_id, message);
+            for (auto& [peer, wire] : host->links.wires) {
+                if (wire.empty()) continue;
+                due.push_back([host, &wire = wire, to = host->links.others.at(peer)] {
+                    const proto::Envelope message = std::move(wire.front());
+                    wire.pop_front();
+                    to->sessions->on_message(to->links.id_of(*host), message);
                 });
+            }
         }
         if (due.empty()) return false;
         due[random() % due.size()]();
@@ -174,42 +189,48 @@ class World {
     }
     /// What is committed arrives, and what came of that.
     void carry() {
-        a.network.resolve();
-        b.network.resolve();
-        a.engine.deliver(b.engine);
-        b.engine.deliver(a.engine);
+        for (TestHost* host : hosts)
+            host->network.resolve();
+        for (TestHost* host : hosts)
+            for (TestHost* other : hosts)
+                if (host != other) host->engine.deliver(other->engine);
         run();
     }
     void read_and_carry() {
         for (int round = 0; round < 3; ++round) {
             carry();
-            a.engine.read_all();
-            b.engine.read_all();
+            for (TestHost* host : hosts)
+                host->engine.read_all();
         }
         carry();
     }
     void pass(uint64_t ms) {
         for (uint64_t passed = 0; passed < ms; passed += 50) {
             now_ms += 50;
-            a.sessions->tick();
-            b.sessions->tick();
+            for (TestHost* host : hosts)
+                host->sessions->tick();
             run();
         }
     }
     /// The connection breaks: what was on it is lost, and both sides are told.
-    void cut() {
-        for (TestHost* host : {&a, &b}) {
-            host->links.is_up = false;
-            host->links.wire.clear();
-        }
-        a.sessions->peer_lost(2);
-        b.sessions->peer_lost(2);
+    void cut() { cut(a, b); }
+    void cut(TestHost& one, TestHost& other) {
+        cut_off(one, other);
+        cut_off(other, one);
     }
-    std::string leftovers() { return a.engine.leftovers() + b.engine.leftovers(); }
+    /// `one` is told, the other not yet.
+    void cut_off(TestHost& one, TestHost& other) {
+        const PeerId peer = one.links.id_of(other);
+        one.links.down.insert(peer);
+        one.links.wires[peer].clear();
+        one.sessions->peer_lost(peer);
+    }
+    std::string leftovers() { return a.engine.leftovers() + b.engine.leftovers() + c.engine.leftovers(); }
 
     uint64_t now_ms = 1000;
     std::mt19937 random{1};
-    TestHost a, b;
+    TestHost a, b, c;
+    TestHost* const hosts[3] = {&a, &b, &c};
 };
 
 template <class Body>
@@ -230,25 +251,28 @@ class TestApp {
   public:
     explicit TestApp(TestHost& host, uint32_t uid = 0) : host(host), app(*host.sessions->add_app(uid, 42)) {}
 
-    uint32_t open(uint32_t flags, int type = SOCK_RDM) {
-        return body_in<abi::SocketReply>(try_open(flags, type, XY_PROTO_TREE)).socket;
+    uint32_t open(uint32_t flags, int type = SOCK_RDM, int protocol = XY_PROTO_TREE) {
+        return body_in<abi::SocketReply>(try_open(flags, type, protocol)).socket;
     }
     Reply try_open(uint32_t flags, int type, int protocol, int family = AF_INET) {
         return s().open_socket(*app, {.family = family, .type = type, .protocol = protocol, .flags = flags});
     }
-    uint32_t root(uint16_t port, int type = SOCK_RDM, int backlog = 8) {
-        const uint32_t socket = open(XY_C_ROOT | XY_D_ROOT, type);
+    uint32_t root(uint16_t port, int type = SOCK_RDM, int backlog = 8, int protocol = XY_PROTO_TREE) {
+        const uint32_t plane = protocol == XY_PROTO_TREE ? XY_D_ROOT : XY_D_LEAF;
+        const uint32_t socket = open(XY_C_ROOT | plane, type, protocol);
         EXPECT_EQ(s().bind(*app, socket, address_body(host.address(), port)).error, 0);
         EXPECT_EQ(s().listen(*app, socket, {.backlog = backlog, .reserved_zero = 0}).error, 0);
         return socket;
     }
-    uint32_t listening_leaf(uint16_t port, int type = SOCK_RDM, int backlog = 8) {
-        const uint32_t socket = open(XY_C_LEAF | XY_D_LEAF, type);
+    uint32_t listening_leaf(uint16_t port, int type = SOCK_RDM, int backlog = 8, int protocol = XY_PROTO_TREE) {
+        const uint32_t socket = open(XY_C_LEAF | XY_D_LEAF, type, protocol);
         EXPECT_EQ(s().bind(*app, socket, address_body(host.address(), port)).error, 0);
         EXPECT_EQ(s().listen(*app, socket, {.backlog = backlog, .reserved_zero = 0}).error, 0);
         return socket;
     }
-    uint32_t leaf(int type = SOCK_RDM) { return open(XY_C_LEAF | XY_D_LEAF, type); }
+    uint32_t leaf(int type = SOCK_RDM, int protocol = XY_PROTO_TREE) {
+        return open(XY_C_LEAF | XY_D_LEAF, type, protocol);
+    }
     Reply join(uint32_t socket, const IpAddress& to, uint16_t port, uint32_t flags = XY_BOTH,
                const std::string& data = {}) {
         abi::JoinBody body{};
@@ -275,6 +299,11 @@ class TestApp {
         Reply taken = take(socket);
         if (taken.error != 0) return std::make_shared<Reply>(std::move(taken));
         return decide(socket, body_in<abi::AcceptTakeReply>(taken).request, XY_ACCEPT, data);
+    }
+    Reply set_option(uint32_t socket, const abi::OptionBody& body) {
+        auto answer = std::make_shared<Reply>(-1);
+        s().set_option(*app, socket, body, [answer](Reply reply) { *answer = std::move(reply); });
+        return std::move(*answer);
     }
     int close(uint32_t socket, bool is_abortive = false) {
         return close(socket, is_abortive ? abi::CloseHow::kAbortive : abi::CloseHow::kGraceful);

@@ -190,6 +190,9 @@ struct ImageReply {
     uint32_t leaf_number;  // whose data it is (d_root)
     Position start;        // first position to read
     AddressBody source;    // the sender's address
+    Position end;          // behind an inbox: where reading ends though the image goes on; kNoPosition: it does not
+    uint32_t is_own;       // 1: the socket's own traffic (MESH, while its loopback is on)
+    uint32_t reserved_zero;
 };
 
 struct StatsReply {
@@ -216,6 +219,7 @@ struct DestinationReply {
 };
 
 /// Names at level XY_SOL that kSetOption takes from the shim alone: what an application sets with xy_ioctl.
-inline constexpr int32_t kOptionScope = 0x10000;  // int32_t, 0 to 255: XY_SIO_MULTICAST_SCOPE
+inline constexpr int32_t kOptionScope = 0x10000;     // int32_t, 0 to 255: XY_SIO_MULTICAST_SCOPE
+inline constexpr int32_t kOptionLoopback = 0x10001;  // int32_t: XY_SIO_MULTIPOINT_LOOPBACK of a MESH member
 
 }  // namespace xylem::abi
