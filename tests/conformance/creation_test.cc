@@ -58,7 +58,7 @@ TEST(Creation, W_003_DataPlaneBitSaysWhetherThereAreDataRoots) {
 }
 
 /// The third argument of xy_socket tells the two entries of a transport apart.
-TEST(Creation, DISABLED_W_004_TransportWithBothDataPlanesHasAnEntryForEach) {
+TEST(Creation, W_004_TransportWithBothDataPlanesHasAnEntryForEach) {
     Party party = on_host(0, "party");
     std::set<std::tuple<int, int, bool>> rooted_control;
     for (const xy_protocol& entry : party.protocols())
