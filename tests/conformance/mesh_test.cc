@@ -29,8 +29,10 @@ TEST(Mesh, W_026_WhatAMemberSendsReachesAllOthersOnce) {
             set_loopback(*party, s, 0);
         for (const auto& [sender, s] : members) {
             EXPECT_THAT(sender->send(s, "from " + sender->name()), Succeeds());
-            for (const auto& [party, own] : members)
-                if (party != sender) EXPECT_EQ(party->receive(own).text, "from " + sender->name()) << party->name();
+            for (const auto& [party, own] : members) {
+                if (party == sender) continue;
+                EXPECT_EQ(party->receive(own).text, "from " + sender->name()) << party->name();
+            }
         }
         for (const auto& [party, s] : members)
             EXPECT_THAT(party->receive_now(s), Fails(EAGAIN)) << party->name() << " has it once, and not its own";
@@ -45,10 +47,11 @@ TEST(Mesh, W_030_DeliveryIsTheEntrysNotTheFlags) {
         const Edge from = ask(at, ann, kind), to = ask(at, bob, kind);
         EXPECT_THAT(ann.send(from.s, "from a c_leaf that is a d_leaf"), Succeeds());
         EXPECT_EQ(root.receive(at.s).text, "from a c_leaf that is a d_leaf");
-        if (protocol == XY_PROTO_TREE)
+        if (protocol == XY_PROTO_TREE) {
             EXPECT_TRUE(bob.is_quiet(to.s));
-        else
+        } else {
             EXPECT_EQ(bob.receive(to.s).text, "from a c_leaf that is a d_leaf");
+        }
     }
 }
 
