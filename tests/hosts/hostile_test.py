@@ -10,12 +10,13 @@ import contextlib
 import errno
 import os
 import random
+import re
 import signal
 import socket
 import struct
 import time
 
-from lab import BUILD, XYLEM, Daemon, Directory, Lab, await_true, main
+from lab import BUILD, SOURCE, XYLEM, Daemon, Directory, Lab, await_true, main
 
 HOSTILE = BUILD / "tests/hosts/hostile"
 SEED = int(os.environ.get("XY_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -62,9 +63,12 @@ def scribbling():
         daemon.stop()
 
 
+ABI_VERSION = int(re.search(r"kAbiVersion = (\d+)", (SOURCE / "include/xylem/abi/log.h").read_text())[1])
+
+
 def command(connection, op, body=b"", number=0):
     """A command of include/xylem/abi/command.h, as the shim gives it; the answer and its descriptors."""
-    connection.send(struct.pack("<IHHQII", 0x58434D44, op, 1, op, number, len(body)) + body)
+    connection.send(struct.pack("<IHHQII", 0x58434D44, op, ABI_VERSION, op, number, len(body)) + body)
     answer, fds, _, _ = socket.recv_fds(connection, 4096, 8)
     error = struct.unpack_from("<i", answer, 4)[0]
     assert error == 0, f"command {op}: {os.strerror(error)}"
