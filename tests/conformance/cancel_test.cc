@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "tests/conformance/pending_join.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/watch.h"
 
@@ -185,7 +186,7 @@ TEST_F(Cancelling, W_243_ACancelledCallLeavesTheSocketUsable) {
 
     const int s = open_leaf(leaf);
     expect_cancelled(leaf, start_joining(leaf, s, listening.name));
-    EXPECT_THAT(root.accept(listening.s), Fails(EACCES)) << "it was withdrawn";
+    EXPECT_THAT(accept_ended(root, listening.s), Fails(EACCES)) << "it was withdrawn";
     auto again = leaf.start_join(s, listening.name);
     must(root.accept(listening.s), "accept");
     EXPECT_THAT(again.result(), Returns(s)) << "a new join is allowed";
@@ -220,9 +221,9 @@ TEST_F(Cancelling, W_244_ACancelledJoinHoldsNothing) {
     const Bound inviter = bound_root(root);
     const auto join_and_cancel = [&] {
         expect_cancelled(leaf, start_joining(leaf, s, listening.name));
-        EXPECT_THAT(root.accept(listening.s), Fails(EACCES));
+        EXPECT_THAT(accept_ended(root, listening.s), Fails(EACCES));
         expect_cancelled(root, start_joining(root, inviter.s, listener.name));
-        EXPECT_THAT(leaf.accept(listener.s), Fails(EACCES));
+        EXPECT_THAT(accept_ended(leaf, listener.s), Fails(EACCES));
     };
     join_and_cancel();  // what is made once, and stays
     const int at_root = settled_objects(root), at_leaf = settled_objects(leaf);

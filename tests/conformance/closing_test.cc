@@ -2,6 +2,7 @@
 // docs/winsock.md 1.K: linger, what a close does to calls under way, what fails afterwards.
 #include <cerrno>
 
+#include "tests/conformance/pending_join.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/watch.h"
 
@@ -111,7 +112,7 @@ TEST_F(Closing, W_172_CloseEndsCallsUnderWay) {
     EXPECT_THAT(receiving.result(), Fails(ENOTSOCK));
     EXPECT_THAT(accepting.result(), Fails(ENOTSOCK));
     EXPECT_THAT(joining.result(), Fails(ENOTSOCK));
-    EXPECT_THAT(leaf.accept(silent.s), Fails(EACCES)) << "the invitation is withdrawn";
+    EXPECT_THAT(accept_ended(leaf, silent.s), Fails(EACCES)) << "the invitation is withdrawn";
 }
 
 TEST_F(Closing, W_173_ClosedDescriptorIsNoSocket) {
