@@ -44,7 +44,7 @@ const Wrong kWrongs[] = {
          call.wish.qos.sending.service_type = 0x7FFF;
      }},
 };
-constexpr size_t kBadFlags = 0, kBadFlowSpec = 6;
+constexpr size_t kBadFlowSpec = 6;  // its place
 
 class JoinOrder : public testing::Test {
   protected:

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -23,7 +22,22 @@ inline constexpr int kDeadlineMs = 30'000;  // for an order to a process
 inline constexpr int kPatienceMs = 20'000;  // for an event that a process waits for
 inline constexpr int kQuietMs = 150;        // what must not happen has not happened within this
 
-using Where = std::source_location;
+/// Where a test calls from (std::source_location, which clang 14 does not have).
+class Where {
+  public:
+    static constexpr Where current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+        Where where;
+        where.file_ = file;
+        where.line_ = line;
+        return where;
+    }
+    constexpr const char* file_name() const { return file_; }
+    constexpr int line() const { return line_; }
+
+  private:
+    const char* file_ = "";
+    int line_ = 0;
+};
 
 /// The process is gone or does not answer; ends the test.
 struct Lost : std::runtime_error {
