@@ -185,7 +185,7 @@ TEST_F(Groups, W_295_AnUnusedOutputBufferIsTolerated) {
     }
 }
 
-TEST_F(Groups, DISABLED_W_296_RootedDataHaveAScopeAndNoLoopback) {
+TEST_F(Groups, W_296_RootedDataHaveAScopeAndNoLoopback) {
     XY_ROW("W-296");
     const Bound root = listening_root(a);
     const Edge edge = ask(root, far);
