@@ -3,17 +3,16 @@
 // namespace of its own. XY_PORT_KIND says which kind of port the engine has: af_xdp or af_packet. Needs root.
 #include <gtest/gtest.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 
 #include "dataplane/base/address_text.h"
 #include "dataplane/engine/engine.h"
+#include "tests/engine/control_loop.h"
 #include "tests/engine/kernel_peer.h"
 #include "tests/unit/group_writer.h"
 #include "tests/unit/reference_reader.h"
@@ -98,20 +97,8 @@ class GroupWireTest : public testing::TestWithParam<int> {
         munmap(app_, sizeof(abi::AppSegment));
     }
 
-    static bool wait(const std::function<bool()>& is_done) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-        while (!is_done()) {
-            if (std::chrono::steady_clock::now() > end) return false;
-            pollfd at{engine_->event_fd(), POLLIN, 0};
-            if (poll(&at, 1, 1) == 1) engine_->run_events();
-        }
-        return true;
-    }
-    static void complete(const std::function<void(Done)>& call) {
-        bool is_done = false;
-        call([&] { is_done = true; });
-        EXPECT_TRUE(wait([&] { return is_done; }));
-    }
+    static bool wait(const std::function<bool()>& is_done) { return run_until(*engine_, is_done); }
+    static void complete(const std::function<void(Done)>& call) { run_to_completion(*engine_, call); }
 
     static bool is_v6() { return GetParam() == 1; }
     static const char* group() { return kGroups[GetParam()]; }

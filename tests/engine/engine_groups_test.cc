@@ -7,12 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <random>
 
 #include "dataplane/base/address_text.h"
 #include "dataplane/base/fd_list.h"
 #include "dataplane/engine/engine.h"
+#include "tests/engine/control_loop.h"
 #include "tests/unit/group_writer.h"
 #include "tests/unit/reference_reader.h"
 
@@ -24,7 +24,6 @@ using test::Received;
 using test::ReferenceReader;
 
 constexpr Geometry kGeometry{1408, 7};
-constexpr auto kDeadline = std::chrono::seconds(20);
 
 Endpoint endpoint(const char* ip, uint16_t port) { return {*parse_ip(ip), port}; }
 
@@ -91,20 +90,8 @@ class EngineGroupsTest : public testing::Test, protected EngineEvents {
         EXPECT_NE(at, MAP_FAILED);
         return static_cast<T*>(at);
     }
-    static bool wait(const std::function<bool()>& is_done) {
-        const auto end = std::chrono::steady_clock::now() + kDeadline;
-        while (!is_done()) {
-            if (std::chrono::steady_clock::now() > end) return false;
-            pollfd at{engine_->event_fd(), POLLIN, 0};
-            if (poll(&at, 1, 1) == 1) engine_->run_events();
-        }
-        return true;
-    }
-    static void complete(const std::function<void(Done)>& call) {
-        bool is_done = false;
-        call([&] { is_done = true; });
-        EXPECT_TRUE(wait([&] { return is_done; }));
-    }
+    static bool wait(const std::function<bool()>& is_done) { return run_until(*engine_, is_done); }
+    static void complete(const std::function<void(Done)>& call) { run_to_completion(*engine_, call); }
     static uint64_t drops(const char* name) {
         for (const DropCount& drop : engine_->drops())
             if (drop.name == name) return drop.count;

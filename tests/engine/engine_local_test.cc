@@ -12,7 +12,6 @@
 #include <unistd.h>
 #include <xylem/abi/segment.h>
 
-#include <chrono>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -21,6 +20,7 @@
 
 #include "dataplane/base/drops.h"
 #include "dataplane/base/fd_list.h"
+#include "tests/engine/control_loop.h"
 #include "tests/unit/log_writer.h"
 #include "tests/unit/reference_reader.h"
 
@@ -31,7 +31,6 @@ using test::LogWriter;
 using test::ReferenceReader;
 
 constexpr Geometry kGeometry{1408, 7};
-constexpr auto kDeadline = std::chrono::seconds(20);
 
 /// A mapping as an application makes it.
 template <class T>
@@ -131,21 +130,8 @@ class EngineLocalTest : public testing::Test {
         engine_->set_listener(nullptr);
     }
 
-    /// Runs the control thread's loop until `is_done`. False: not in time.
-    static bool wait(const std::function<bool()>& is_done) {
-        const auto end = std::chrono::steady_clock::now() + kDeadline;
-        while (!is_done()) {
-            if (std::chrono::steady_clock::now() > end) return false;
-            pollfd at{engine_->event_fd(), POLLIN, 0};
-            if (poll(&at, 1, 1) == 1) engine_->run_events();
-        }
-        return true;
-    }
-    static void complete(const std::function<void(Done)>& call) {
-        bool is_done = false;
-        call([&] { is_done = true; });
-        EXPECT_TRUE(wait([&] { return is_done; }));
-    }
+    static bool wait(const std::function<bool()>& is_done) { return run_until(*engine_, is_done); }
+    static void complete(const std::function<void(Done)>& call) { run_to_completion(*engine_, call); }
     static size_t n_memfds() {
         size_t n = 0;
         for (const int fd : list_fds()) {

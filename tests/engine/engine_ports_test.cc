@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine through its one door, with two ports that swallow everything: which port a replica's frames take.
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <chrono>
-
 #include "dataplane/engine/engine.h"
+#include "tests/engine/control_loop.h"
 #include "tests/unit/log_writer.h"
 
 namespace xylem::engine {
@@ -45,15 +43,7 @@ class EnginePortsTest : public testing::Test {
         close(socket_fd_);
     }
 
-    static bool wait(const std::function<bool()>& is_done) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-        while (!is_done()) {
-            if (std::chrono::steady_clock::now() > end) return false;
-            pollfd at{engine_->event_fd(), POLLIN, 0};
-            if (poll(&at, 1, 1) == 1) engine_->run_events();
-        }
-        return true;
-    }
+    static bool wait(const std::function<bool()>& is_done) { return run_until(*engine_, is_done); }
     Replica* add_replica(const Path& path) {
         Replica* made = nullptr;
         engine_->add_replica(stream_, {.label = 77 << 16 | 1, .feedback_label = engine_->reserve_label(), .path = path},
